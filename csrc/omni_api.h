@@ -1,0 +1,101 @@
+/* Everything Python can see. Declarations only: no #include, no #if, no macros; cffi reads this file verbatim.
+ *
+ *     omni_device_open("cpu", 2, &device, &err);
+ *     omni_model_load(device, "model.gguf", "talker", &model, &err);
+ *     omni_session_open(model, 2048, 1, &session, &err);
+ *     omni_lm_embed(session, 0, ids, n, rows, &err);
+ *     omni_lm_decode(session, &input, &output, &err);
+ *
+ * Every function that can fail returns a status and, where it is not OMNI_OK, fills the error the caller owns with
+ * one sentence: the thing, what was found, what was expected. Arrays belong to the caller; no pointer is kept past a
+ * call except the three handles. A handle keeps its parent alive, so they may be freed in any order. */
+
+typedef struct omni_device  omni_device;   /* where tensors live and compute runs; shared between threads  */
+typedef struct omni_model   omni_model;    /* weights and hyperparameters of one component; immutable      */
+typedef struct omni_session omni_session;  /* KV cache, stream state, graphs; one caller at a time         */
+
+enum omni_kind { OMNI_KIND_LM, OMNI_KIND_ENCODER, OMNI_KIND_CODEC };
+
+typedef enum omni_status {
+    OMNI_OK = 0,
+    OMNI_ERROR_ARGUMENT,     /* the caller asked for something impossible                */
+    OMNI_ERROR_IO,           /* the file could not be read                               */
+    OMNI_ERROR_FORMAT,       /* the file is not what it says it is                       */
+    OMNI_ERROR_UNSUPPORTED,  /* valid, but not something this build can run              */
+    OMNI_ERROR_MEMORY,       /* host or device memory ran out                            */
+    OMNI_ERROR_CONTEXT,      /* n_past + n would exceed n_ctx; nothing was changed       */
+    OMNI_ERROR_STATE,        /* an earlier call failed half way; rewind every lane first */
+    OMNI_ERROR_BUSY,         /* another thread is inside this session                    */
+    OMNI_ERROR_CANCELLED,    /* omni_session_cancel was called                           */
+    OMNI_ERROR_INTERNAL      /* a bug here, or in the backend                            */
+} omni_status;
+
+typedef struct omni_error { int32_t status; char message[508]; } omni_error;
+
+typedef struct omni_info {
+    int32_t kind;            /* enum omni_kind                                           */
+    int32_t n_embd;          /* lm: width of its input rows                              */
+    int32_t n_hidden;        /* lm: width of its hidden rows                             */
+    int32_t n_vocab;         /* lm: logits per head; codec: codes per group              */
+    int32_t n_tables;        /* lm: embedding tables omni_lm_embed knows                 */
+    int32_t n_heads_out;     /* lm: output heads                                         */
+    int32_t n_groups;        /* code groups of a frame                                   */
+    int32_t n_ctx_max;       /* lm: positions the model was made for                     */
+    int32_t hop;             /* codec: PCM samples per frame                             */
+    int32_t sample_rate;     /* codec                                                    */
+    int64_t n_bytes;         /* weights on the device                                    */
+} omni_info;
+
+typedef struct omni_lm_input { /* the same number of rows for each of n_lanes sequences  */
+    const int32_t * lanes;   /* [n_lanes], ascending: the sequences that take part       */
+    const float   * embeds;  /* [n_lanes, n, n_embd]                                     */
+    int32_t n_lanes, n;
+    int32_t head;            /* which output head, for a code predictor; else 0          */
+} omni_lm_input;
+
+typedef struct omni_lm_output { /* NULL = not wanted                                     */
+    float * logits;          /* [n_lanes, n_vocab],  last position                       */
+    float * hidden;          /* [n_lanes, n_hidden], last position                       */
+} omni_lm_output;
+
+typedef struct omni_draw {   /* how code groups are drawn inside a graph                 */
+    float temperature;       /* 0: greedy                                                */
+    float top_p;             /* 1: all                                                   */
+    int32_t top_k;           /* 0: all                                                   */
+    const double * uniforms; /* [n_lanes, n_groups - 1] in [0, 1), from Python's generator */
+} omni_draw;
+
+int32_t     omni_device_list(char * out, int32_t n_max);  /* "name\tdescription\n" lines; returns the length needed  */
+omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err);
+int32_t     omni_device_name(const omni_device * d, char * out, int32_t n_max);
+int32_t     omni_device_threads(const omni_device * d);
+void        omni_device_free(omni_device * d);
+
+omni_status omni_model_load(omni_device * d, const char * path, const char * component, omni_model ** out,
+                            omni_error * err);
+void        omni_model_info(const omni_model * m, omni_info * out);
+void        omni_model_free(omni_model * m);
+
+omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, omni_session ** out, omni_error * err);
+omni_status omni_session_rewind(omni_session * s, int32_t lane, int32_t n_past, omni_error * err); /* 0: forget all */
+omni_status omni_session_n_past(omni_session * s, int32_t lane, int32_t * out, omni_error * err);
+void        omni_session_cancel(omni_session * s);        /* from any thread; ends the call in progress             */
+void        omni_session_free(omni_session * s);
+
+/* Ask for a named node before a run (out NULL), read it after (values in ggml order, n_out of them). */
+omni_status omni_session_tap(omni_session * s, const char * node, float * out, int64_t n_max, int64_t * n_out,
+                             omni_error * err);
+int32_t     omni_log_drain(char * out, int32_t n_max);    /* ggml's log lines since the last call                   */
+
+omni_status omni_lm_embed(omni_session * s, int32_t table, const int32_t * ids, int32_t n, float * out,
+                          omni_error * err);              /* out [n, n_embd]                                        */
+omni_status omni_lm_decode(omni_session * s, const omni_lm_input * in, const omni_lm_output * out, omni_error * err);
+
+/* A whole frame of a code predictor in one graph: codes [n_lanes, n_groups] with code0 first,
+ * row_sum [n_lanes, n_embd] = the sum of the frame's group embeddings, group 0 included. */
+omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidden, const int32_t * code0,
+                           const omni_draw * draw, int32_t * codes, float * row_sum, omni_error * err);
+
+/* codes [n_frames, n_groups] -> pcm [n_frames * hop]; the lane remembers the stream until it is rewound. */
+omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm,
+                              omni_error * err);
