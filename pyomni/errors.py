@@ -1,0 +1,70 @@
+"""Every failure pyomni raises on purpose, as one family.
+
+Each class also inherits the builtin its users would already catch, so ``except ValueError`` around a bad
+argument works without knowing pyomni. A message is one sentence: the thing, what was found, what was expected.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "AudioError",
+    "Cancelled",
+    "ContextFull",
+    "InternalError",
+    "ModelFileError",
+    "ModelFormatError",
+    "OutOfMemory",
+    "PyOmniError",
+    "SessionBroken",
+    "SessionBusy",
+    "UnsupportedModel",
+]
+
+
+class PyOmniError(Exception):
+    """Base of everything pyomni raises on purpose."""
+
+
+class ArgumentError(PyOmniError, ValueError):
+    """The caller asked for something impossible: an unknown speaker, an empty text, a shape that cannot be."""
+
+
+class ModelFileError(PyOmniError, OSError):
+    """A file could not be read or written."""
+
+
+class ModelFormatError(PyOmniError, ValueError):
+    """A model file is not what it says it is: truncated, a missing key, a tensor of another shape."""
+
+
+class UnsupportedModel(PyOmniError):
+    """A valid file that this build, or this model type, cannot serve."""
+
+
+class OutOfMemory(PyOmniError, MemoryError):
+    """Host or device memory ran out."""
+
+
+class ContextFull(PyOmniError):
+    """More positions were asked for than the session or the checkpoint holds; nothing was changed."""
+
+
+class SessionBusy(PyOmniError):
+    """Another thread, or another unfinished generator, is using this session or model."""
+
+
+class SessionBroken(PyOmniError):
+    """An earlier call failed half way; the session must be rewound to 0 first."""
+
+
+class Cancelled(PyOmniError):
+    """The call was cancelled."""
+
+
+class AudioError(PyOmniError, ValueError):
+    """An audio file or array is not usable: a format that is not there, a rate or a shape that cannot be."""
+
+
+class InternalError(PyOmniError, RuntimeError):
+    """A bug in pyomni or in a backend; please report it."""
