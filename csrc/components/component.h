@@ -1,0 +1,28 @@
+// What a component is: a constructor that asks for every tensor and every piece of state, and two methods.
+#pragma once
+
+#include "core/graph.h"
+#include "core/loader.h"
+
+#include <memory>
+#include <string>
+
+namespace omni {
+
+struct component {
+    virtual ~component() = default;
+    virtual omni_info info() const = 0;
+    virtual size_t max_nodes(const graph_key & key) const = 0;  // an upper bound for the graph of this key
+    virtual void build(graph & g) const = 0;                    // adds the nodes of g.key
+};
+
+using component_maker = std::unique_ptr<component> (*)(const loader & l);
+
+component_maker find_component(const std::string & name);  // table.cpp; fails where this build has none of that name
+
+// One maker per network, each in the file of its name.
+std::unique_ptr<component> make_talker(const loader & l);
+std::unique_ptr<component> make_code_predictor(const loader & l);
+std::unique_ptr<component> make_codec_decoder(const loader & l);
+
+} // namespace omni

@@ -1,0 +1,31 @@
+#include "components/component.h"
+
+#include "core/error.h"
+
+namespace omni {
+
+struct component_entry {
+    const char *    name;
+    component_maker make;
+};
+
+static const component_entry table[] = {
+    {"talker", make_talker},
+    {"code_predictor", make_code_predictor},
+    {"codec_decoder", make_codec_decoder},
+};
+
+component_maker find_component(const std::string & name) {
+    for (const component_entry & e : table) {
+        if (name == e.name) {
+            return e.make;
+        }
+    }
+    std::string known;
+    for (const component_entry & e : table) {
+        known += (known.empty() ? "" : ", ") + std::string(e.name);
+    }
+    fail(OMNI_ERROR_UNSUPPORTED, "this build cannot run a component '%s'; it knows: %s", name.c_str(), known.c_str());
+}
+
+} // namespace omni

@@ -1,0 +1,124 @@
+#include "core/device.h"
+
+#include "core/error.h"
+#include "core/log.h"
+
+#include "ggml-cpu.h"
+
+#include <algorithm>
+#include <cctype>
+#include <thread>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace omni {
+
+static std::string device_name(ggml_backend_dev_t dev) {
+    std::string name = ggml_backend_dev_name(dev);
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    return name;
+}
+
+static int usable_cores() {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        return std::max(1, CPU_COUNT(&set));
+    }
+#endif
+    return std::max(1u, std::thread::hardware_concurrency());
+}
+
+// A function of the CPU backend, looked up by name so that it is found whether ggml is linked in or loaded.
+template <typename F> static F cpu_function(ggml_backend_dev_t cpu, const char * name) {
+    void * f = ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name);
+    if (!f) {
+        fail(OMNI_ERROR_INTERNAL, "the CPU backend has no function '%s'", name);
+    }
+    return reinterpret_cast<F>(f);
+}
+
+device::device(const std::string & name, int n_threads) {
+    log_install();
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+        const auto type = ggml_backend_dev_type(dev);
+        if (type == GGML_BACKEND_DEVICE_TYPE_CPU && !cpu_) {
+            cpu_ = dev;
+        }
+        const bool wanted = name == "auto" ? type == GGML_BACKEND_DEVICE_TYPE_GPU : device_name(dev) == name;
+        if (wanted && !dev_) {
+            dev_ = dev;
+        }
+    }
+    if (!cpu_) {
+        fail(OMNI_ERROR_UNSUPPORTED, "this build has no CPU backend");
+    }
+    if (!dev_ && (name == "auto" || name == "cpu")) {
+        dev_ = cpu_;
+    }
+    if (!dev_) {
+        std::string known;
+        for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+            known += (i ? ", " : "") + device_name(ggml_backend_dev_get(i));
+        }
+        fail(OMNI_ERROR_ARGUMENT, "device '%s' is not here; expected auto or one of: %s", name.c_str(), known.c_str());
+    }
+    if (n_threads < 0 || n_threads > GGML_MAX_N_THREADS) {
+        fail(OMNI_ERROR_ARGUMENT, "n_threads is %d, expected 0 (all cores) to %d", n_threads, GGML_MAX_N_THREADS);
+    }
+    name_      = device_name(dev_);
+    n_threads_ = n_threads ? n_threads : usable_cores();
+
+    // One pool for all sessions: ggml would otherwise start and join its threads anew for every graph.
+    auto params = ggml_threadpool_params_default(n_threads_);
+    pool_ = cpu_function<decltype(&ggml_threadpool_new)>(cpu_, "ggml_threadpool_new")(&params);
+    if (!pool_) {
+        fail(OMNI_ERROR_MEMORY, "a pool of %d threads could not be started", n_threads_);
+    }
+}
+
+device::~device() {
+    if (pool_) {
+        cpu_function<decltype(&ggml_threadpool_free)>(cpu_, "ggml_threadpool_free")(pool_);
+    }
+}
+
+bool device::is_cpu() const { return dev_ == cpu_; }
+
+ggml_backend_buffer_type_t device::buffer_type() const { return ggml_backend_dev_buffer_type(dev_); }
+
+std::vector<backend_ptr> device::open_backends(ggml_abort_callback abort, void * abort_data) const {
+    std::vector<backend_ptr> backends;
+    std::vector<ggml_backend_dev_t> devs{dev_};
+    if (!is_cpu()) {
+        devs.push_back(cpu_);  // the scheduler wants the CPU last: it runs what no other backend supports
+    }
+    for (ggml_backend_dev_t dev : devs) {
+        backend_ptr b(ggml_backend_dev_init(dev, nullptr));
+        if (!b) {
+            fail(OMNI_ERROR_MEMORY, "device '%s' could not be opened", device_name(dev).c_str());
+        }
+        if (dev == cpu_) {
+            cpu_function<decltype(&ggml_backend_cpu_set_n_threads)>(cpu_, "ggml_backend_set_n_threads")(b.get(), n_threads_);
+            cpu_function<decltype(&ggml_backend_cpu_set_threadpool)>(cpu_, "ggml_backend_cpu_set_threadpool")(b.get(), pool_);
+            cpu_function<decltype(&ggml_backend_cpu_set_abort_callback)>(cpu_, "ggml_backend_set_abort_callback")(
+                b.get(), abort, abort_data);
+        }
+        backends.push_back(std::move(b));
+    }
+    return backends;
+}
+
+std::string device::list() {
+    log_install();
+    std::string lines;
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+        lines += device_name(dev) + "\t" + ggml_backend_dev_description(dev) + "\n";
+    }
+    return lines;
+}
+
+} // namespace omni

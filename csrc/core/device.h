@@ -1,0 +1,53 @@
+// A device: where weights live and graphs run. Sessions share its thread pool, one graph at a time.
+#pragma once
+
+#include "ggml-backend.h"
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+struct ggml_threadpool;
+
+namespace omni {
+
+struct backend_free {
+    void operator()(ggml_backend_t b) const { ggml_backend_free(b); }
+};
+using backend_ptr = std::unique_ptr<ggml_backend, backend_free>;
+
+struct buffer_free {
+    void operator()(ggml_backend_buffer_t b) const { ggml_backend_buffer_free(b); }
+};
+using buffer_ptr = std::unique_ptr<ggml_backend_buffer, buffer_free>;
+
+class device {
+  public:
+    // name: "auto", "cpu", "cuda0", ... (lower case); n_threads 0: one per core this process may use.
+    device(const std::string & name, int n_threads);
+    ~device();
+    device(const device &) = delete;
+    device & operator=(const device &) = delete;
+
+    const std::string & name() const { return name_; }
+    int n_threads() const { return n_threads_; }
+    bool is_cpu() const;
+    ggml_backend_buffer_type_t buffer_type() const;
+
+    // The backends of one session, this device's first and the CPU last, each with the abort callback set.
+    std::vector<backend_ptr> open_backends(ggml_abort_callback abort, void * abort_data) const;
+
+    std::mutex compute;  // the thread pool runs one graph at a time
+
+    static std::string list();  // "name\tdescription\n" for each device
+
+  private:
+    ggml_backend_dev_t dev_ = nullptr;
+    ggml_backend_dev_t cpu_ = nullptr;
+    std::string        name_;
+    int                n_threads_ = 1;
+    ggml_threadpool *  pool_ = nullptr;
+};
+
+} // namespace omni

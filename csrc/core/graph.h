@@ -1,0 +1,64 @@
+// A graph under construction. Blocks call ggml_* on g.ctx; here are the things ggml has no word for: named inputs,
+// outputs and taps, and the state a session keeps between runs.
+#pragma once
+
+#include "core/loader.h"
+
+#include "ggml.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace omni {
+
+enum graph_verb : int32_t { verb_embed, verb_decode, verb_groups, verb_codes_to_pcm };
+
+// What makes two graphs of one component different: everything that shapes a node.
+struct graph_key {
+    graph_verb verb = verb_decode;
+    int32_t n = 1;        // rows per lane, or frames
+    int32_t lane0 = 0;    // the first lane and how many follow it
+    int32_t n_lanes = 1;
+    int32_t n_kv = 0;     // live KV rows, rounded up to whole blocks
+    int32_t which = 0;    // embedding table or output head
+    int32_t logits = 1;   // whether the output head is wanted
+
+    std::tuple<int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t> tied() const {
+        return {verb, n, lane0, n_lanes, n_kv, which, logits};
+    }
+    bool operator<(const graph_key & o) const { return tied() < o.tied(); }
+};
+
+class graph {
+  public:
+    graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted);
+
+    const graph_key key;
+    ggml_context * ctx = nullptr;  // where nodes are made; owned by this graph
+
+    ggml_tensor * input(const std::string & name, ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);
+    void output(const std::string & name, ggml_tensor * t);
+    ggml_tensor * tap(const std::string & name, ggml_tensor * t);  // returns t
+
+    ggml_tensor * state(state_slot slot);                // of lane key.lane0, in the shape it was declared with
+    ggml_tensor * state_lanes(state_slot slot) const;    // of all lanes, the lane last
+    void store(state_slot slot, ggml_tensor * t);        // copied into the state of lane key.lane0, in the graph
+    void after(ggml_tensor * t);                         // computed now, in the order of these calls
+
+    ggml_cgraph * cgraph() const { return gf_; }
+    const std::map<std::string, ggml_tensor *> & inputs() const { return inputs_; }
+    const std::map<std::string, ggml_tensor *> & outputs() const { return outputs_; }
+    const std::map<std::string, ggml_tensor *> & taps() const { return taps_; }
+
+  private:
+    context_ptr   owned_;
+    ggml_cgraph * gf_ = nullptr;
+    const std::vector<ggml_tensor *> & states_;
+    const std::set<std::string> &      wanted_;
+    std::map<std::string, ggml_tensor *> inputs_, outputs_, taps_;
+};
+
+} // namespace omni

@@ -1,0 +1,151 @@
+#include "core/loader.h"
+
+#include "core/error.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace omni {
+
+std::string text_of(const shape & ne) {
+    std::string text = "[";
+    for (size_t i = 0; i < ne.size(); i++) {
+        text += (i ? ", " : "") + std::to_string(ne[i]);
+    }
+    return text + "]";
+}
+
+static shape shape_of(const ggml_tensor * t) {
+    return shape(t->ne, t->ne + ggml_n_dims(t));
+}
+
+// Trailing ones say nothing: ggml stores [96, 1] and [96] alike.
+static shape trimmed(shape ne) {
+    while (ne.size() > 1 && ne.back() == 1) {
+        ne.pop_back();
+    }
+    return ne;
+}
+
+weights::weights(std::shared_ptr<omni::device> d, const std::string & path, const std::string & component)
+    : device_(std::move(d)), file_(std::make_shared<gguf_file>(path)), component_(component) {
+    const std::vector<std::string> held = file_->strings("pyomni.components");
+    if (std::find(held.begin(), held.end(), component) == held.end()) {
+        std::string list;
+        for (const std::string & h : held) {
+            list += (list.empty() ? "" : ", ") + h;
+        }
+        fail(OMNI_ERROR_UNSUPPORTED, "%s: has no component '%s'; it has: %s", path.c_str(), component.c_str(), list.c_str());
+    }
+    const size_t n = file_->tensor_names().size() + 1;
+    ctx_.reset(ggml_init({/*.mem_size =*/n * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
+    if (!ctx_) {
+        throw std::bad_alloc();
+    }
+}
+
+loader weights::root() { return loader(*this, component_, component_); }
+
+ggml_tensor * weights::request(const std::string & name, const shape & ne, bool f32_only) {
+    const char * path = file_->path().c_str();
+    const ggml_tensor * found = file_->tensor(name);
+    if (!found) {
+        fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' of shape %s is missing", path, name.c_str(), text_of(ne).c_str());
+    }
+    if (shape_of(found) != trimmed(ne)) {
+        fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", path, name.c_str(),
+             text_of(shape_of(found)).c_str(), text_of(ne).c_str());
+    }
+    if (f32_only && found->type != GGML_TYPE_F32) {
+        fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' is of type %s, expected f32", path, name.c_str(), ggml_type_name(found->type));
+    }
+    if (!f32_only && found->type != GGML_TYPE_F32 && found->type != GGML_TYPE_F16 && found->type != GGML_TYPE_BF16 &&
+        !ggml_is_quantized(found->type)) {
+        fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' is of type %s, which no weight may have", path, name.c_str(),
+             ggml_type_name(found->type));
+    }
+    if (ne[0] % ggml_blck_size(found->type) != 0) {
+        fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' has rows of %lld, expected a multiple of %lld for type %s", path,
+             name.c_str(), (long long) ne[0], (long long) ggml_blck_size(found->type), ggml_type_name(found->type));
+    }
+    auto it = tensors_.find(name);
+    if (it != tensors_.end()) {
+        return it->second;
+    }
+    ggml_tensor * t = ggml_new_tensor(ctx_.get(), found->type, int(ne.size()), ne.data());
+    ggml_set_name(t, name.c_str());
+    tensors_[name] = t;
+    return t;
+}
+
+struct file_close {
+    void operator()(FILE * f) const { fclose(f); }
+};
+
+void weights::upload() {
+    const std::string prefix = component_ + ".";
+    for (const std::string & name : file_->tensor_names()) {
+        if (name.compare(0, prefix.size(), prefix) == 0 && !tensors_.count(name)) {
+            fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' is not one that component '%s' knows", file_->path().c_str(),
+                 name.c_str(), component_.c_str());
+        }
+    }
+    buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(ctx_.get(), device_->buffer_type()));
+    if (!buffer_) {
+        fail(OMNI_ERROR_MEMORY, "%s: the weights of '%s' do not fit on device '%s'", file_->path().c_str(),
+             component_.c_str(), device_->name().c_str());
+    }
+    ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+    n_bytes_ = int64_t(ggml_backend_buffer_get_size(buffer_.get()));
+
+    std::unique_ptr<FILE, file_close> f(fopen(file_->path().c_str(), "rb"));
+    if (!f) {
+        fail(OMNI_ERROR_IO, "%s: the file cannot be opened", file_->path().c_str());
+    }
+    const bool host = ggml_backend_buffer_is_host(buffer_.get());
+    std::vector<char> chunk;
+    for (const auto & [name, t] : tensors_) {
+        if (fseeko(f.get(), off_t(file_->tensor_offset(name)), SEEK_SET) != 0) {
+            fail(OMNI_ERROR_IO, "%s: tensor '%s' lies outside the file", file_->path().c_str(), name.c_str());
+        }
+        const size_t n = ggml_nbytes(t);
+        const size_t step = host ? n : size_t(16) << 20;
+        for (size_t at = 0; at < n; at += step) {
+            const size_t m = std::min(step, n - at);
+            char * to = static_cast<char *>(t->data);
+            if (!host) {
+                chunk.resize(m);
+                to = chunk.data();
+            }
+            if (fread(to, 1, m, f.get()) != m) {
+                fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
+            }
+            if (!host) {
+                ggml_backend_tensor_set(t, to, at, m);
+            }
+        }
+    }
+}
+
+loader::loader(weights & w, std::string prefix, std::string component)
+    : kv(w.file_, component), w_(&w), prefix_(std::move(prefix)), component_(std::move(component)) {}
+
+ggml_tensor * loader::weight(const std::string & name, const shape & ne) const {
+    return w_->request(path(name), ne, /*f32_only =*/false);
+}
+
+ggml_tensor * loader::f32(const std::string & name, const shape & ne) const {
+    return w_->request(path(name), ne, /*f32_only =*/true);
+}
+
+state_slot loader::state_zeros(const shape & ne) const {
+    w_->states_.push_back({ne, true});
+    return int(w_->states_.size()) - 1;
+}
+
+state_slot loader::state_kv(const shape & ne) const {
+    w_->states_.push_back({ne, false});
+    return int(w_->states_.size()) - 1;
+}
+
+} // namespace omni

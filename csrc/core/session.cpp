@@ -1,0 +1,180 @@
+#include "core/session.h"
+
+#include "core/error.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace omni {
+
+static const size_t max_graphs = 32;  // kept per session; the one unused longest makes room
+
+struct sched_free {
+    void operator()(ggml_backend_sched_t s) const { ggml_backend_sched_free(s); }
+};
+
+// Each graph has a scheduler of its own: its memory is planned once and an ordinary step plans nothing.
+struct session::built {
+    std::unique_ptr<graph> g;
+    std::unique_ptr<ggml_backend_sched, sched_free> sched;
+    uint64_t used = 0;
+};
+
+session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_t n_ctx, int64_t n_lanes)
+    : weights_(std::move(w)), builder_(std::move(builder)), n_ctx_(n_ctx), n_past_(size_t(n_lanes), 0),
+      broken_(size_t(n_lanes), false) {
+    const device & d = *weights_->device();
+    backends_ = d.open_backends(aborted, this);
+
+    const auto & specs = weights_->states();
+    state_ctx_.reset(ggml_init({/*.mem_size =*/(specs.size() + 1) * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
+    for (const state_spec & spec : specs) {
+        int64_t ne[4] = {1, 1, 1, n_lanes};
+        for (size_t i = 0; i < spec.ne.size(); i++) {
+            ne[i] = spec.ne[i] == dim_ctx ? n_ctx_padded() : spec.ne[i];
+        }
+        states_.push_back(ggml_new_tensor(state_ctx_.get(), GGML_TYPE_F32, 4, ne));
+        has_stream_ = has_stream_ || spec.zero;
+    }
+    if (!states_.empty()) {
+        state_buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(state_ctx_.get(), d.buffer_type()));
+        if (!state_buffer_) {
+            fail(OMNI_ERROR_MEMORY, "the state of a '%s' session (n_ctx %lld, %lld lanes) does not fit on device '%s'",
+                 weights_->name().c_str(), (long long) n_ctx, (long long) n_lanes, d.name().c_str());
+        }
+        ggml_backend_buffer_clear(state_buffer_.get(), 0);  // masked KV rows are multiplied by zero: they must be finite
+    }
+}
+
+session::~session() = default;
+
+bool session::aborted(void * self) { return static_cast<session *>(self)->cancelled_; }
+
+session::built & session::get(const graph_key & key) {
+    auto it = graphs_.find(key);
+    if (it == graphs_.end()) {
+        if (graphs_.size() >= max_graphs) {
+            auto oldest = std::min_element(graphs_.begin(), graphs_.end(), [](const auto & a, const auto & b) {
+                return a.second->used < b.second->used;
+            });
+            if (oldest->second.get() == last_) {
+                last_ = nullptr;
+            }
+            graphs_.erase(oldest);
+        }
+        auto b = std::make_unique<built>();
+        const size_t max_nodes = builder_.max_nodes(key);
+        b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_);
+        builder_.build(*b->g);
+        std::vector<ggml_backend_t> raw;
+        for (const backend_ptr & backend : backends_) {
+            raw.push_back(backend.get());
+        }
+        b->sched.reset(ggml_backend_sched_new(raw.data(), nullptr, int(raw.size()), max_nodes, false, true));
+        if (!b->sched || !ggml_backend_sched_alloc_graph(b->sched.get(), b->g->cgraph())) {
+            fail(OMNI_ERROR_MEMORY, "a graph of '%s' (%d rows, %d lanes, %d KV rows) does not fit on device '%s'",
+                 weights_->name().c_str(), key.n, key.n_lanes, key.n_kv, weights_->device()->name().c_str());
+        }
+        it = graphs_.emplace(key, std::move(b)).first;
+    }
+    it->second->used = ++clock_;
+    return *it->second;
+}
+
+void session::run(const graph_key & key, const std::vector<feed> & in, const std::vector<fetch> & out) {
+    std::lock_guard<std::mutex> lock(weights_->device()->compute);
+    built & b = get(key);
+    last_ = &b;
+    for (const feed & f : in) {
+        auto it = b.g->inputs().find(f.name);
+        if (it == b.g->inputs().end() || !it->second->buffer) {
+            continue;  // this graph has no use for it
+        }
+        if (f.bytes != ggml_nbytes(it->second)) {
+            fail(OMNI_ERROR_INTERNAL, "graph input '%s' holds %zu bytes, got %zu", f.name, ggml_nbytes(it->second), f.bytes);
+        }
+        ggml_backend_tensor_set(it->second, f.data, 0, f.bytes);
+    }
+    const ggml_status status = ggml_backend_sched_graph_compute(b.sched.get(), b.g->cgraph());
+    if (status != GGML_STATUS_SUCCESS) {
+        for (int32_t i = 0; i < key.n_lanes; i++) {
+            broken_[size_t(key.lane0 + i)] = key.verb != verb_embed;
+        }
+        if (status == GGML_STATUS_ABORTED) {
+            fail(OMNI_ERROR_CANCELLED, "the call was cancelled");
+        }
+        fail(status == GGML_STATUS_ALLOC_FAILED ? OMNI_ERROR_MEMORY : OMNI_ERROR_INTERNAL, "a graph of '%s' failed: %s",
+             weights_->name().c_str(), ggml_status_to_string(status));
+    }
+    for (const fetch & f : out) {
+        ggml_tensor * t = b.g->outputs().at(f.name);
+        if (f.bytes != ggml_nbytes(t)) {
+            fail(OMNI_ERROR_INTERNAL, "graph output '%s' holds %zu bytes, wanted %zu", f.name, ggml_nbytes(t), f.bytes);
+        }
+        ggml_backend_tensor_get(t, f.data, 0, f.bytes);
+    }
+}
+
+void session::check_lane(int64_t lane) const {
+    if (lane < 0 || lane >= n_lanes()) {
+        fail(OMNI_ERROR_ARGUMENT, "lane %lld, expected 0 to %lld", (long long) lane, (long long) n_lanes() - 1);
+    }
+}
+
+void session::rewind(int64_t lane, int64_t n_past) {
+    check_lane(lane);
+    const int64_t now = n_past_[size_t(lane)];
+    if (n_past < 0 || n_past > now) {
+        fail(OMNI_ERROR_ARGUMENT, "rewind to %lld, expected 0 to %lld positions", (long long) n_past, (long long) now);
+    }
+    if (n_past != 0 && broken_[size_t(lane)]) {
+        fail(OMNI_ERROR_STATE, "lane %lld failed half way; it can only be rewound to 0", (long long) lane);
+    }
+    if (n_past != 0 && n_past != now && has_stream_) {
+        fail(OMNI_ERROR_ARGUMENT, "a '%s' stream can only be rewound to 0, not to %lld", weights_->name().c_str(), (long long) n_past);
+    }
+    n_past_[size_t(lane)] = n_past;
+    if (n_past == 0) {
+        broken_[size_t(lane)] = false;
+        for (size_t i = 0; i < states_.size(); i++) {
+            if (weights_->states()[i].zero) {
+                ggml_backend_tensor_memset(states_[i], 0, size_t(lane) * states_[i]->nb[3], states_[i]->nb[3]);
+            }
+        }
+    }
+}
+
+void session::want_tap(const std::string & name) {
+    if (wanted_.insert(name).second) {
+        last_ = nullptr;
+        graphs_.clear();  // built without the tap
+    }
+}
+
+int64_t session::read_tap(const std::string & name, float * out, int64_t n_max) const {
+    if (!last_ || !last_->g->taps().count(name)) {
+        fail(OMNI_ERROR_ARGUMENT, "the last run kept no node named '%s'", name.c_str());
+    }
+    ggml_tensor * t = last_->g->taps().at(name);
+    const int64_t n = ggml_nelements(t);
+    if (out && n <= n_max) {
+        ggml_backend_tensor_get(t, out, 0, size_t(n) * sizeof(float));
+    }
+    return n;
+}
+
+session::use::use(session & s, bool repairing) : s_(s) {
+    if (s.busy_.test_and_set()) {
+        fail(OMNI_ERROR_BUSY, "another thread is using this '%s' session", s.weights_->name().c_str());
+    }
+    s.cancelled_ = false;
+    if (!repairing && std::find(s.broken_.begin(), s.broken_.end(), true) != s.broken_.end()) {
+        s.busy_.clear();
+        fail(OMNI_ERROR_STATE, "an earlier call on this '%s' session failed half way; rewind its lanes to 0 first",
+             s.weights_->name().c_str());
+    }
+}
+
+session::use::~use() { s_.busy_.clear(); }
+
+} // namespace omni

@@ -1,0 +1,89 @@
+// A session: the state of its lanes, and the graphs that were built for it, kept by key and run again.
+#pragma once
+
+#include "core/graph.h"
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace omni {
+
+constexpr int64_t kv_block = 64;  // KV rows are read in whole blocks, so a longer cache never changes a sum's order
+
+inline int64_t kv_round_up(int64_t n) { return (n + kv_block - 1) / kv_block * kv_block; }
+
+struct feed {  // one named input: bytes to copy in
+    const char * name;
+    const void * data;
+    size_t       bytes;
+};
+
+struct fetch {  // one named output: bytes to copy out
+    const char * name;
+    void *       data;
+    size_t       bytes;
+};
+
+struct graph_builder {
+    std::function<size_t(const graph_key &)> max_nodes;
+    std::function<void(graph &)>             build;
+};
+
+class session {
+  public:
+    session(std::shared_ptr<const weights> w, graph_builder builder, int64_t n_ctx, int64_t n_lanes);
+    ~session();
+
+    void run(const graph_key & key, const std::vector<feed> & in, const std::vector<fetch> & out);
+
+    int64_t n_ctx() const { return n_ctx_; }
+    int64_t n_ctx_padded() const { return kv_round_up(n_ctx_ + 1); }  // one row more: idle lanes write there
+    int64_t n_lanes() const { return int64_t(n_past_.size()); }
+    int64_t n_past(int64_t lane) const { return n_past_[size_t(lane)]; }
+    void    advance(int64_t lane, int64_t n) { n_past_[size_t(lane)] += n; }
+    void    rewind(int64_t lane, int64_t n_past);  // streams only to 0
+    void    check_lane(int64_t lane) const;
+
+    void    want_tap(const std::string & name);
+    int64_t read_tap(const std::string & name, float * out, int64_t n_max) const;
+
+    void cancel() { cancelled_ = true; }
+
+    // Held for the length of a call: a second caller is told so, and a session that failed half way refuses work.
+    class use {
+      public:
+        explicit use(session & s, bool repairing = false);
+        ~use();
+      private:
+        session & s_;
+    };
+
+  private:
+    struct built;
+    built & get(const graph_key & key);
+    static bool aborted(void * self);
+
+    std::shared_ptr<const weights> weights_;
+    graph_builder                  builder_;
+    int64_t                        n_ctx_;
+    std::vector<int64_t>           n_past_;
+    std::vector<bool>              broken_;  // lanes whose state a failed run may have half written
+    std::vector<backend_ptr>       backends_;
+    context_ptr                    state_ctx_;
+    buffer_ptr                     state_buffer_;
+    std::vector<ggml_tensor *>     states_;
+    bool                           has_stream_ = false;
+    std::set<std::string>          wanted_;
+    std::map<graph_key, std::unique_ptr<built>> graphs_;
+    uint64_t                       clock_ = 0;
+    const built *                  last_ = nullptr;
+    std::atomic<bool>              cancelled_{false};
+    std::atomic_flag               busy_ = ATOMIC_FLAG_INIT;
+};
+
+} // namespace omni
