@@ -15,6 +15,7 @@ __all__ = [
     "ModelFileError",
     "ModelFormatError",
     "OutOfMemory",
+    "OutputFileError",
     "PyOmniError",
     "SessionBroken",
     "SessionBusy",
@@ -31,7 +32,11 @@ class ArgumentError(PyOmniError, ValueError):
 
 
 class ModelFileError(PyOmniError, OSError):
-    """A file could not be read or written."""
+    """A model file could not be read or written."""
+
+
+class OutputFileError(PyOmniError, OSError):
+    """An output could not be written: no such folder, no permission, no space."""
 
 
 class ModelFormatError(PyOmniError, ValueError):

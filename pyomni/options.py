@@ -1,0 +1,194 @@
+"""How speech is generated: the options a caller may set, and what they become next to a file's defaults.
+
+Every field of `SpeechOptions` that is left at None takes the value the checkpoint recommends.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyomni.errors import ArgumentError
+
+__all__ = ["Draw", "GenerationOptions", "SpeechOptions", "guard_frames"]
+
+#: The guard of `guard_frames`: eight seconds at 12.5 frames a second, plus 0.96 s for each text token.
+GUARD_FRAMES = 100
+GUARD_FRAMES_PER_TOKEN = 12
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """Options of one generation; None takes the checkpoint's default.
+
+    Attributes
+    ----------
+    seed : int or None
+        0 <= seed < 2**64. None draws a random 63-bit seed, which the result reports. Equal arguments and seed
+        give equal codes.
+    greedy : bool
+        Take the largest score instead of drawing, in the talker and in the code predictor.
+    temperature, top_k, top_p : float, int, float or None
+        Of the talker. Temperature 0 is greedy; top_k 0 and top_p 1 keep every id.
+    repetition_penalty : float or None
+        Of the talker, over the distinct ids of code group 0 generated so far; 1 is none.
+    predictor_temperature, predictor_top_k, predictor_top_p : float, int, float or None
+        The same for the code predictor.
+    max_frames : int or None
+        Frames returned, at most.
+    min_frames : int or None
+        Frames returned, at least.
+    streaming_layout : bool or None
+        Whether the text trails behind, one token per frame (True), or is all in the prompt (False).
+    guard : bool
+        With max_frames None, cap the frames by the length of the text (`guard_frames`), so that a generation
+        that misses its end does not run to the context's.
+
+    Raises
+    ------
+    ArgumentError
+        A value out of its range.
+    """
+
+    seed: int | None = None
+    greedy: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    predictor_temperature: float | None = None
+    predictor_top_k: int | None = None
+    predictor_top_p: float | None = None
+    max_frames: int | None = None
+    min_frames: int | None = None
+    streaming_layout: bool | None = None
+    guard: bool = True
+
+    def __post_init__(self) -> None:
+        _whole("seed", self.seed, 0, 2**64 - 1)
+        for name in ("temperature", "predictor_temperature"):
+            _real(name, getattr(self, name), 0.0, math.inf, "0 (greedy) or more")
+        for name in ("top_k", "predictor_top_k"):
+            _whole(name, getattr(self, name), 0, 2**31 - 1)
+        for name in ("top_p", "predictor_top_p"):
+            _real(name, getattr(self, name), 0.0, 1.0, "above 0 and at most 1", open_low=True)
+        _real("repetition_penalty", self.repetition_penalty, 0.0, math.inf, "above 0", open_low=True)
+        _whole("max_frames", self.max_frames, 1, 2**31 - 1)
+        _whole("min_frames", self.min_frames, 0, 2**31 - 1)
+        if self.max_frames is not None and self.min_frames is not None and self.min_frames > self.max_frames:
+            raise ArgumentError(
+                f"min_frames is {self.min_frames}, expected at most max_frames, which is {self.max_frames}"
+            )
+
+    def resolve(self, defaults: Mapping[str, Any], *, n_text: int, streaming_layout: bool) -> GenerationOptions:
+        """Fill in a file's defaults.
+
+        Parameters
+        ----------
+        defaults : Mapping
+            The ``tts.default.*`` values of docs/gguf.md without that prefix.
+        n_text : int
+            Text tokens to speak, for the guard.
+        streaming_layout : bool
+            The model type's default layout.
+
+        Returns
+        -------
+        GenerationOptions
+            With every field set; a missing seed is drawn here.
+        """
+        max_frames = self.max_frames
+        if max_frames is None:
+            # max_new_tokens counts sampled ids and the last one never becomes a frame: M ids, M - 1 frames.
+            max_frames = max(int(defaults["max_new_tokens"]) - 1, 1)
+            if self.guard:
+                max_frames = min(max_frames, guard_frames(n_text))
+        min_frames = int(defaults["min_new_tokens"]) if self.min_frames is None else self.min_frames
+        return GenerationOptions(
+            seed=secrets.randbits(63) if self.seed is None else int(self.seed),
+            talker=_draw(self.greedy, defaults, "", self.temperature, self.top_k, self.top_p),
+            predictor=_draw(
+                self.greedy,
+                defaults,
+                "predictor_",
+                self.predictor_temperature,
+                self.predictor_top_k,
+                self.predictor_top_p,
+            ),
+            repetition_penalty=float(_or(self.repetition_penalty, defaults["repetition_penalty"])),
+            max_frames=max_frames,
+            min_frames=min(min_frames, max_frames),
+            streaming_layout=streaming_layout if self.streaming_layout is None else self.streaming_layout,
+        )
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How one id is drawn from scores; temperature 0 takes the largest, top_k 0 and top_p 1 keep all."""
+
+    temperature: float
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """`SpeechOptions` with a file's defaults filled in; every field is set."""
+
+    seed: int
+    talker: Draw
+    predictor: Draw
+    repetition_penalty: float
+    max_frames: int
+    min_frames: int
+    streaming_layout: bool
+
+
+def guard_frames(n_text: int) -> int:
+    """Return the most frames a text of `n_text` tokens may take under the guard: ``100 + 12 * n_text``.
+
+    Ordinary speech takes about four frames (0.32 s) per text token, so this is three times that and eight
+    seconds for pauses. It ends the generations that miss their end id, which very short texts sometimes do.
+    """
+    return GUARD_FRAMES + GUARD_FRAMES_PER_TOKEN * n_text
+
+
+def _draw(
+    greedy: bool, defaults: Mapping[str, Any], prefix: str, temperature: float | None, top_k: int | None, top_p: float | None
+) -> Draw:
+    """Merge one sampler's options; a temperature asked for overrides a checkpoint that does not sample."""
+    samples = bool(defaults[f"{prefix}do_sample"]) or temperature is not None
+    if greedy or not samples:
+        return Draw(temperature=0.0)
+    return Draw(
+        temperature=float(_or(temperature, defaults[f"{prefix}temperature"])),
+        top_k=int(_or(top_k, defaults[f"{prefix}top_k"])),
+        top_p=float(_or(top_p, defaults[f"{prefix}top_p"])),
+    )
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if value is None:
+        return
+    # numpy integers are welcome, booleans and 3.0 are more likely a slip
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value.__index__() <= high:
+        raise ArgumentError(f"{name} is {value!r}, expected a whole number from {low} to {high}")
+
+
+def _real(name: str, value: Any, low: float, high: float, expected: str, open_low: bool = False) -> None:
+    if value is None:
+        return
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    inside = low < number <= high if open_low else low <= number <= high
+    if not inside or not math.isfinite(number):
+        raise ArgumentError(f"{name} is {value!r}, expected a number {expected}")

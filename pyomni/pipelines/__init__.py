@@ -1,0 +1,1 @@
+"""Generation loops and prompts: what runs next, and on what."""

@@ -1,0 +1,289 @@
+"""The generation loop: prompts in, frames of codes out, on the lanes of one talker.
+
+There is one loop. A single stream is one lane of it; several texts share its steps, so the weights are read once
+for all of them, and a lane that ends takes the next waiting request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pyomni.options import Draw, GenerationOptions
+from pyomni.pipelines.prompt import CODEC, TalkerPrompt
+from pyomni.sampling import Uniforms, pick, restrict
+
+if TYPE_CHECKING:
+    from pyomni.components.lm import DecoderLM
+    from pyomni.metadata import SpeechMetadata
+
+__all__ = ["BLOCK_WIDTHS", "Event", "Request", "Timings", "generate", "pcm_blocks", "predict_groups"]
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+
+#: Frames per codec call: the first sound after one frame, then wider, the last width for ever.
+#: Speech, streams and decoded codes all use it, which is why they agree bit for bit.
+BLOCK_WIDTHS = (1, 2, 4, 8)
+
+
+class Codec(Protocol):
+    """The part of `pyomni.components.codec.CodecDecoder` the loop needs."""
+
+    def decode(self, codes: I32, lane: int = 0) -> F32: ...
+
+    def rewind(self, lane: int = 0) -> None: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to speak: its prompt and how to draw."""
+
+    prompt: TalkerPrompt
+    options: GenerationOptions
+
+
+class Event(NamedTuple):
+    """What `generate` yields: a frame of a request, or how the request ended.
+
+    Attributes
+    ----------
+    request : int
+        Its place in the requests given.
+    codes : int32 [n_groups] or None
+        One frame; None in the last event of a request.
+    finish_reason : {"stop", "length"} or None
+        In the last event: the end id was drawn, or `max_frames` was reached without it.
+    """
+
+    request: int
+    codes: I32 | None
+    finish_reason: str | None
+
+
+@dataclass
+class Timings:
+    """Seconds spent by component, and how much they did. Frames count every lane, steps count once for all."""
+
+    prefill_s: float = 0.0
+    talker_s: float = 0.0
+    predictor_s: float = 0.0
+    codec_s: float = 0.0
+    n_prefill: int = 0
+    n_frames: int = 0
+    n_steps: int = 0
+
+
+@dataclass
+class _Lane:
+    """One request on its way."""
+
+    index: int
+    request: Request
+    logits: F32  # [n_vocab]
+    hidden: F32  # [n_hidden]
+    seen: npt.NDArray[np.bool_]  # [n_vocab], ids of group 0 generated so far
+    draws: Uniforms
+    uniforms: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # [n_groups], of this frame
+    n_frames: int = 0
+
+    def pick(self, meta: SpeechMetadata) -> int:
+        """Draw group 0 of the next frame, or the end id."""
+        options = self.request.options
+        self.uniforms = self.draws.frame(self.n_frames, meta.n_groups)
+        scores = restrict(
+            self.logits,
+            seen=self.seen,
+            penalty=options.repetition_penalty,
+            end_id=meta.codec_eos_id,
+            may_end=self.n_frames >= options.min_frames,
+            suppress=meta.suppress,
+        )
+        return pick(scores, options.talker, self.uniforms[0])
+
+
+def generate(
+    talker: DecoderLM,
+    predictor: DecoderLM,
+    requests: Iterable[Request],
+    meta: SpeechMetadata,
+    timings: Timings | None = None,
+) -> Iterator[Event]:
+    """Speak requests on the lanes of a talker and yield frames as they are made.
+
+    Each prompt is prefilled alone in its lane; then the live lanes step together. Frame g of a request draws with
+    the numbers (seed, g, group), so its codes do not depend on its lane, its neighbours or when it started. After
+    `max_frames` frames one more id is drawn, as the official package does, to tell "stop" from "length".
+
+    Parameters
+    ----------
+    talker, predictor : DecoderLM
+        With the same number of lanes; the talker's are rewound first, the predictor keeps nothing between frames.
+    requests : iterable of Request
+        Taken one by one, when a lane is free.
+    meta : SpeechMetadata
+        End id, suppressed range, number of groups.
+    timings : Timings, optional
+        Added to as the loop runs.
+
+    Yields
+    ------
+    Event
+
+    Raises
+    ------
+    ContextFull
+        A prompt and its frames do not fit the talker's session.
+    """
+    clock = timings if timings is not None else Timings()
+    for lane in range(talker.n_lanes):
+        talker.rewind(lane)  # also mends a session that an earlier failure left half way
+    waiting = enumerate(requests)
+    live: dict[int, _Lane] = {}
+    while True:
+        for lane in range(talker.n_lanes):
+            if lane not in live and (item := next(waiting, None)) is not None:
+                live[lane] = _start(talker, lane, *item, clock)
+        if not live:
+            return
+        lanes, code0 = [], []
+        for lane in sorted(live):
+            state = live[lane]
+            c0 = state.pick(meta)
+            if c0 == meta.codec_eos_id or state.n_frames >= state.request.options.max_frames:
+                del live[lane]
+                yield Event(state.index, None, "stop" if c0 == meta.codec_eos_id else "length")
+                continue
+            state.seen[c0] = True
+            lanes.append(lane)
+            code0.append(c0)
+        if not lanes:
+            continue
+        states = [live[lane] for lane in lanes]
+        start = perf_counter()
+        codes, rows = _fill_groups(predictor, states, code0)
+        clock.predictor_s += perf_counter() - start
+        for state, frame in zip(states, codes):
+            yield Event(state.index, frame, None)
+        for i, state in enumerate(states):
+            rows[i] += state.request.prompt.text_row(state.n_frames)
+            state.n_frames += 1
+        start = perf_counter()
+        step = talker.decode(rows[:, None, :], lanes=lanes)
+        clock.talker_s += perf_counter() - start
+        clock.n_frames += len(lanes)
+        clock.n_steps += 1
+        for i, state in enumerate(states):
+            state.logits, state.hidden = step.logits[i].copy(), step.hidden[i].copy()
+
+
+def _start(talker: DecoderLM, lane: int, index: int, request: Request, clock: Timings) -> _Lane:
+    """Prefill a request in a lane."""
+    start = perf_counter()
+    talker.rewind(lane)
+    step = talker.decode(request.prompt.rows[None], lanes=[lane])
+    clock.prefill_s += perf_counter() - start
+    clock.n_prefill += len(request.prompt.rows)
+    logits = step.logits[0].copy()
+    return _Lane(
+        index, request, logits, step.hidden[0].copy(), np.zeros(logits.size, np.bool_), Uniforms(request.options.seed)
+    )
+
+
+def _fill_groups(predictor: DecoderLM, states: Sequence[_Lane], code0: Sequence[int]) -> tuple[I32, F32]:
+    """Fill in groups 1..n-1 of one frame for several lanes: int32 [L, n_groups] and the row sums [L, n_embd]."""
+    by_draw: dict[Draw, list[int]] = {}  # one call draws one way
+    for i, state in enumerate(states):
+        by_draw.setdefault(state.request.options.predictor, []).append(i)
+    codes: list[I32] = [np.empty(0, np.int32)] * len(states)
+    sums: list[F32] = [np.empty(0, np.float32)] * len(states)
+    for draw, members in by_draw.items():
+        some_codes, some_sums = predictor.groups(
+            np.stack([states[i].hidden for i in members]),  # [L, n_hidden]
+            np.array([code0[i] for i in members], np.int32),
+            temperature=draw.temperature,
+            top_k=draw.top_k,
+            top_p=draw.top_p,
+            uniforms=np.stack([states[i].uniforms[1:] for i in members]),  # [L, n_groups - 1]
+        )
+        for n, i in enumerate(members):
+            codes[i], sums[i] = some_codes[n], some_sums[n]
+    return np.stack(codes), np.stack(sums)
+
+
+def predict_groups(
+    talker: DecoderLM,
+    predictor: DecoderLM,
+    hidden: F32,
+    code0: int,
+    *,
+    draw: Draw,
+    uniforms: npt.NDArray[np.float64],
+) -> I32:
+    """Fill in code groups 1..n-1 of one frame, one step at a time.
+
+    This is the definition. The loop calls `DecoderLM.groups`, the same frame as one graph, and a test holds the
+    two equal.
+
+    Parameters
+    ----------
+    hidden : float32 [n_hidden]
+        The talker's, of the position that produced `code0`.
+    code0 : int
+        Group 0.
+    draw : Draw
+        Temperature 0 is greedy.
+    uniforms : float64 [n_groups - 1]
+        Numbers of groups 1..n-1.
+
+    Returns
+    -------
+    int32 [n_groups]
+    """
+    predictor.rewind()
+    codes, rows = [code0], np.stack([hidden, talker.embed(CODEC, [code0])[0]])  # [2, n_embd]
+    for group in range(1, len(uniforms) + 1):
+        codes.append(pick(predictor.decode(rows, head=group - 1).logits[0], draw, float(uniforms[group - 1])))
+        if group < len(uniforms):
+            rows = predictor.embed(group - 1, codes[-1:])  # table g-1 embeds group g
+    return np.array(codes, np.int32)
+
+
+def pcm_blocks(codec: Codec, frames: Iterable[I32], timings: Timings | None = None) -> Iterator[F32]:
+    """Turn frames into samples, in blocks of 1, 2, 4, 8, 8, ... frames; the last block may be narrower.
+
+    Parameters
+    ----------
+    codec : CodecDecoder
+        Lane 0 is rewound first.
+    frames : iterable of int32 [n_groups]
+        Taken as they come.
+
+    Yields
+    ------
+    float32 [n * hop]
+    """
+    clock = timings if timings is not None else Timings()
+    codec.rewind(0)
+    waiting: list[I32] = []
+    n_blocks = 0
+    for frame in frames:
+        waiting.append(frame)
+        if len(waiting) == BLOCK_WIDTHS[min(n_blocks, len(BLOCK_WIDTHS) - 1)]:
+            yield _decode(codec, waiting, clock)
+            waiting = []
+            n_blocks += 1
+    if waiting:
+        yield _decode(codec, waiting, clock)
+
+
+def _decode(codec: Codec, frames: Sequence[I32], clock: Timings) -> F32:
+    start = perf_counter()
+    pcm = codec.decode(np.stack(frames).astype(np.int32, copy=False), lane=0)
+    clock.codec_s += perf_counter() - start
+    return pcm
