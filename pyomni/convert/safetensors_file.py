@@ -1,0 +1,201 @@
+"""Safetensors files, read tensor by tensor through a memory map and written in a stream.
+
+The format is eight bytes with the length of a JSON header, the header, then the tensors' bytes. We read it directly
+because numpy has no bfloat16: the library's numpy face cannot hand one out, and loading whole files would cost
+their size in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyomni.convert.floats import bf16_to_f32, f32_to_bf16
+from pyomni.errors import ModelFileError, ModelFormatError
+
+__all__ = ["Checkpoint", "StoredTensor", "write_safetensors"]
+
+DTYPES = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+MAX_HEADER = 100 << 20  # what the reference implementation allows
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where one tensor lies.
+
+    Attributes
+    ----------
+    path : file it is in
+    dtype : ``"BF16"``, ``"F16"`` or ``"F32"``
+    shape : as PyTorch prints it, last index fastest
+    """
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    flat: NDArray[np.generic]  # the map itself: touching a slice reads that slice
+
+    def raw(self, begin: int, end: int) -> NDArray[np.generic]:
+        """Stored elements ``begin`` to ``end`` in file order; bfloat16 as ``uint16``."""
+        return self.flat[begin:end]
+
+    def f32(self, begin: int = 0, end: int | None = None) -> NDArray[np.float32]:
+        """Elements ``begin`` to ``end`` in file order as a new flat float32 array."""
+        part = self.flat[begin : self.flat.size if end is None else end]
+        if self.dtype == "BF16":
+            return bf16_to_f32(part.view(np.uint16))
+        return part.astype(np.float32)
+
+
+class Checkpoint(Mapping[str, StoredTensor]):
+    """All tensors of a folder that holds ``model.safetensors`` or a sharded set with its index.
+
+    Parameters
+    ----------
+    folder : directory to read
+
+    Raises
+    ------
+    ModelFileError
+        No weights there, or a file cannot be read.
+    ModelFormatError
+        A file or its header is damaged, a type is not float, or the index and the shards disagree.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tensors: dict[str, StoredTensor] = {}
+        single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+        if single.is_file():
+            self._tensors.update(_read_header(single))
+        elif index.is_file():
+            self._read_shards(index)
+        else:
+            raise ModelFileError(f"{folder}: no weights here, expected model.safetensors or {index.name}")
+
+    def _read_shards(self, index: Path) -> None:
+        weight_map = _json_object(index, _read_bytes(index)).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ModelFormatError(f"{index}: no 'weight_map', expected tensor names with their files")
+        shards: dict[str, dict[str, StoredTensor]] = {}
+        for name, file in weight_map.items():
+            # A shard is a plain name beside the index: anything else would read files of the index's choosing.
+            if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+                raise ModelFormatError(f"{index}: tensor {name!r} is in {file!r}, expected a file beside the index")
+            if file not in shards:
+                shards[file] = _read_header(self.folder / file)
+            if name not in shards[file]:
+                raise ModelFormatError(f"{self.folder / file}: tensor {name!r} is missing, though {index.name} lists it")
+        for file, tensors in shards.items():
+            for name, tensor in tensors.items():
+                if name in self._tensors:
+                    raise ModelFormatError(f"{self.folder / file}: tensor {name!r} is in an earlier shard as well")
+                self._tensors[name] = tensor
+
+    def __getitem__(self, name: str) -> StoredTensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def write_safetensors(
+    path: Path,
+    tensors: Iterable[tuple[str, tuple[int, ...], Callable[[], NDArray[np.float32]]]],
+    dtype: str = "F32",
+) -> int:
+    """Write a safetensors file, making one tensor at a time.
+
+    Parameters
+    ----------
+    path : file to write, replaced if it is there
+    tensors : ``(name, shape, make)``, where ``make()`` gives float32 of that shape
+    dtype : ``"BF16"``, ``"F16"`` or ``"F32"`` for all of them
+
+    Returns
+    -------
+    number of parameters written
+    """
+    item, header, end = DTYPES[dtype].itemsize, {}, 0
+    tensors = list(tensors)
+    for name, shape, _ in tensors:
+        begin, end = end, end + prod(shape) * item
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    text += b" " * (-len(text) % 8)  # tensors start on eight bytes
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape, make in tensors:
+            values = make()
+            assert values.shape == shape, (name, values.shape, shape)
+            stored = f32_to_bf16(values) if dtype == "BF16" else values.astype(DTYPES[dtype])
+            file.write(np.ascontiguousarray(stored).data)
+    return end // item
+
+
+def _read_header(path: Path) -> dict[str, StoredTensor]:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+            if len(head) < 8:
+                raise ModelFormatError(f"{path}: {len(head)} bytes long, expected a safetensors file")
+            if head == b"version ":
+                raise ModelFormatError(f"{path}: a git-lfs pointer, expected the weights it stands for (git lfs pull)")
+            n_header, n_file = int.from_bytes(head, "little"), path.stat().st_size
+            if n_header > min(MAX_HEADER, n_file - 8):
+                raise ModelFormatError(f"{path}: header of {n_header} bytes in a file of {n_file}, expected a safetensors file")
+            header = _json_object(path, file.read(n_header))
+            # An empty map is refused by the system; a header is never empty, so this one is not.
+            data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)[8 + n_header :]
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    header.pop("__metadata__", None)
+    return {name: _stored(path, name, entry, data) for name, entry in header.items()}
+
+
+def _stored(path: Path, name: str, entry: object, data: NDArray[np.uint8]) -> StoredTensor:
+    entry = entry if isinstance(entry, dict) else {}
+    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if not (_are_counts(shape) and _are_counts(offsets) and len(offsets) == 2 and isinstance(dtype, str)):
+        raise ModelFormatError(f"{path}: tensor {name!r} has no usable dtype, shape and data_offsets")
+    if dtype not in DTYPES:
+        raise ModelFormatError(f"{path}: tensor {name!r} is {dtype}, expected {', '.join(DTYPES)}")
+    begin, end = offsets
+    if end > data.size:
+        raise ModelFormatError(f"{path}: tensor {name!r} ends at byte {end} of {data.size}: the file is truncated")
+    if end - begin != prod(shape) * DTYPES[dtype].itemsize:
+        raise ModelFormatError(f"{path}: tensor {name!r} has {end - begin} bytes, expected {dtype} of shape {shape}")
+    # frombuffer, not view: a tensor may start at any byte.
+    flat = np.frombuffer(data[begin:end].data, DTYPES[dtype])
+    return StoredTensor(path, dtype, tuple(shape), flat)
+
+
+def _are_counts(values: object) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 48 for v in values)
+
+
+def _json_object(path: Path, text: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFormatError(f"{path}: the JSON in it is broken ({error})") from error
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"{path}: JSON {type(value).__name__} found, expected an object")
+    return value
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
