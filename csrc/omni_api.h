@@ -59,8 +59,8 @@ typedef struct omni_lm_output { /* NULL = not wanted                            
 } omni_lm_output;
 
 typedef struct omni_draw {   /* how code groups are drawn inside a graph                 */
-    float temperature;       /* 0: greedy                                                */
-    float top_p;             /* 1: all                                                   */
+    double temperature;      /* 0: greedy                                                */
+    double top_p;            /* 1: all                                                   */
     int32_t top_k;           /* 0: all                                                   */
     const double * uniforms; /* [n_lanes, n_groups - 1] in [0, 1), from Python's generator */
 } omni_draw;
@@ -82,7 +82,7 @@ omni_status omni_session_n_past(omni_session * s, int32_t lane, int32_t * out, o
 void        omni_session_cancel(omni_session * s);        /* from any thread; ends the call in progress             */
 void        omni_session_free(omni_session * s);
 
-/* Ask for a named node before a run (out NULL), read it after (values in ggml order, n_out of them). */
+/* Ask for a named node before a run (n_out NULL); after it, learn its size in floats (out NULL) and read it. */
 omni_status omni_session_tap(omni_session * s, const char * node, float * out, int64_t n_max, int64_t * n_out,
                              omni_error * err);
 int32_t     omni_log_drain(char * out, int32_t n_max);    /* ggml's log lines since the last call                   */

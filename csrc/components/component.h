@@ -14,6 +14,11 @@ struct component {
     virtual omni_info info() const = 0;
     virtual size_t max_nodes(const graph_key & key) const = 0;  // an upper bound for the graph of this key
     virtual void build(graph & g) const = 0;                    // adds the nodes of g.key
+
+    // What a language model's verbs need to check and to fill.
+    virtual int64_t table_size(int32_t /*table*/) const { return 0; }  // rows of an embedding table
+    virtual int64_t n_first_codes() const { return 0; }                // ids group 0 of a frame may have
+    virtual int64_t kv_width() const { return 0; }                     // floats of a KV row
 };
 
 using component_maker = std::unique_ptr<component> (*)(const loader & l);

@@ -28,6 +28,11 @@ ggml_tensor * graph::input(const std::string & name, ggml_type type, int64_t ne0
     return t;
 }
 
+ggml_tensor * graph::constant(const std::string & name, const std::vector<float> & values) {
+    constants_[name] = values;
+    return input(name, GGML_TYPE_F32, int64_t(values.size()));
+}
+
 void graph::output(const std::string & name, ggml_tensor * t) {
     if (!ggml_is_contiguous(t)) {
         t = ggml_cont(ctx, t);

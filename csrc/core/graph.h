@@ -40,6 +40,7 @@ class graph {
     ggml_context * ctx = nullptr;  // where nodes are made; owned by this graph
 
     ggml_tensor * input(const std::string & name, ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);
+    ggml_tensor * constant(const std::string & name, const std::vector<float> & values);  // set before every run
     void output(const std::string & name, ggml_tensor * t);
     ggml_tensor * tap(const std::string & name, ggml_tensor * t);  // returns t
 
@@ -50,6 +51,7 @@ class graph {
 
     ggml_cgraph * cgraph() const { return gf_; }
     const std::map<std::string, ggml_tensor *> & inputs() const { return inputs_; }
+    const std::map<std::string, std::vector<float>> & constants() const { return constants_; }
     const std::map<std::string, ggml_tensor *> & outputs() const { return outputs_; }
     const std::map<std::string, ggml_tensor *> & taps() const { return taps_; }
 
@@ -59,6 +61,7 @@ class graph {
     const std::vector<ggml_tensor *> & states_;
     const std::set<std::string> &      wanted_;
     std::map<std::string, ggml_tensor *> inputs_, outputs_, taps_;
+    std::map<std::string, std::vector<float>> constants_;
 };
 
 } // namespace omni

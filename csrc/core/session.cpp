@@ -85,6 +85,13 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
     std::lock_guard<std::mutex> lock(weights_->device()->compute);
     built & b = get(key);
     last_ = &b;
+    // A scheduler may give an input's memory to a later node, so even constants are written before every run.
+    for (const auto & [name, values] : b.g->constants()) {
+        ggml_tensor * t = b.g->inputs().at(name);
+        if (t->buffer) {
+            ggml_backend_tensor_set(t, values.data(), 0, values.size() * sizeof(float));
+        }
+    }
     for (const feed & f : in) {
         auto it = b.g->inputs().find(f.name);
         if (it == b.g->inputs().end() || !it->second->buffer) {

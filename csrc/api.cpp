@@ -1,0 +1,191 @@
+// The C functions: check, call, translate; nothing clever. `guarded` is the only catch in the library.
+#include "components/component.h"
+#include "core/device.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/session.h"
+#include "verbs/codec.h"
+#include "verbs/lm.h"
+
+#include <cstring>
+
+using namespace omni;
+
+struct omni_device {
+    std::shared_ptr<device> d;
+};
+
+struct omni_model {
+    std::shared_ptr<const weights>   w;
+    std::shared_ptr<const component> c;
+};
+
+struct omni_session {
+    std::shared_ptr<const component> c;
+    std::unique_ptr<session>         s;
+};
+
+namespace {
+
+// Copies text cut to n_max - 1 bytes and returns the bytes that all of it needs, the closing zero included.
+int32_t copy_text(const std::string & text, char * out, int32_t n_max) {
+    if (out && n_max > 0) {
+        snprintf(out, size_t(n_max), "%s", text.c_str());
+    }
+    return int32_t(text.size()) + 1;
+}
+
+void need(const void * pointer, const char * name) {
+    if (!pointer) {
+        fail(OMNI_ERROR_ARGUMENT, "%s is NULL", name);
+    }
+}
+
+void need_kind(const omni_session * s, omni_kind kind, const char * verb) {
+    need(s, "session");
+    if (s->c->info().kind != kind) {
+        fail(OMNI_ERROR_ARGUMENT, "this component cannot %s", verb);
+    }
+}
+
+} // namespace
+
+int32_t omni_device_list(char * out, int32_t n_max) { return copy_text(device::list(), out, n_max); }
+
+omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err) {
+    return guarded(err, [&] {
+        need(name, "name");
+        need(out, "out");
+        *out = new omni_device{std::make_shared<device>(name, n_threads)};
+    });
+}
+
+int32_t omni_device_name(const omni_device * d, char * out, int32_t n_max) { return copy_text(d->d->name(), out, n_max); }
+
+int32_t omni_device_threads(const omni_device * d) { return d->d->n_threads(); }
+
+void omni_device_free(omni_device * d) { delete d; }
+
+omni_status omni_model_load(omni_device * d, const char * path, const char * component, omni_model ** out, omni_error * err) {
+    return guarded(err, [&] {
+        need(d, "device");
+        need(path, "path");
+        need(component, "component");
+        need(out, "out");
+        const component_maker make = find_component(component);
+        auto w = std::make_shared<weights>(d->d, path, component);
+        std::shared_ptr<const omni::component> c = make(w->root());
+        w->upload();
+        *out = new omni_model{std::move(w), std::move(c)};
+    });
+}
+
+void omni_model_info(const omni_model * m, omni_info * out) {
+    *out = m->c->info();
+    out->n_bytes = m->w->n_bytes();
+}
+
+void omni_model_free(omni_model * m) { delete m; }
+
+omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, omni_session ** out, omni_error * err) {
+    return guarded(err, [&] {
+        need(m, "model");
+        need(out, "out");
+        const omni_info info = m->c->info();
+        if (info.kind == OMNI_KIND_LM && (n_ctx < 1 || n_ctx > info.n_ctx_max)) {
+            fail(OMNI_ERROR_ARGUMENT, "n_ctx is %d, expected 1 to %d", n_ctx, info.n_ctx_max);
+        }
+        if (n_lanes < 1 || n_lanes > 1024) {
+            fail(OMNI_ERROR_ARGUMENT, "n_lanes is %d, expected 1 to 1024", n_lanes);
+        }
+        std::shared_ptr<const component> c = m->c;
+        graph_builder builder{[c](const graph_key & key) { return c->max_nodes(key); }, [c](graph & g) { c->build(g); }};
+        *out = new omni_session{c, std::make_unique<session>(m->w, builder, n_ctx, n_lanes)};
+    });
+}
+
+omni_status omni_session_rewind(omni_session * s, int32_t lane, int32_t n_past, omni_error * err) {
+    return guarded(err, [&] {
+        need(s, "session");
+        const session::use use(*s->s, /*repairing =*/true);
+        s->s->rewind(lane, n_past);
+    });
+}
+
+omni_status omni_session_n_past(omni_session * s, int32_t lane, int32_t * out, omni_error * err) {
+    return guarded(err, [&] {
+        need(s, "session");
+        need(out, "out");
+        s->s->check_lane(lane);
+        *out = int32_t(s->s->n_past(lane));
+    });
+}
+
+void omni_session_cancel(omni_session * s) {
+    if (s) {
+        s->s->cancel();
+    }
+}
+
+void omni_session_free(omni_session * s) { delete s; }
+
+omni_status omni_session_tap(omni_session * s, const char * node, float * out, int64_t n_max, int64_t * n_out, omni_error * err) {
+    return guarded(err, [&] {
+        need(s, "session");
+        need(node, "node");
+        const session::use use(*s->s);
+        if (n_out) {
+            *n_out = s->s->read_tap(node, out, n_max);
+        } else {
+            s->s->want_tap(node);
+        }
+    });
+}
+
+int32_t omni_log_drain(char * out, int32_t n_max) { return copy_text(log_take(), out, n_max); }
+
+omni_status omni_lm_embed(omni_session * s, int32_t table, const int32_t * ids, int32_t n, float * out, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_LM, "embed ids");
+        need(ids, "ids");
+        need(out, "out");
+        const session::use use(*s->s);
+        lm_embed(*s->s, *s->c, table, ids, n, out);
+    });
+}
+
+omni_status omni_lm_decode(omni_session * s, const omni_lm_input * in, const omni_lm_output * out, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_LM, "decode rows");
+        need(in, "input");
+        need(in->lanes, "lanes");
+        need(in->embeds, "embeds");
+        need(out, "output");
+        const session::use use(*s->s);
+        lm_decode(*s->s, *s->c, *in, *out);
+    });
+}
+
+omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidden, const int32_t * code0, const omni_draw * draw,
+                           int32_t * codes, float * row_sum, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_LM, "fill frames");
+        need(hidden, "hidden");
+        need(code0, "code0");
+        need(draw, "draw");
+        need(codes, "codes");
+        need(row_sum, "row_sum");
+        const session::use use(*s->s);
+        lm_groups(*s->s, *s->c, n_lanes, hidden, code0, *draw, codes, row_sum);
+    });
+}
+
+omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_CODEC, "decode codes");
+        need(codes, "codes");
+        need(pcm, "pcm");
+        const session::use use(*s->s);
+        codec_decode(*s->s, s->c->info(), lane, codes, n_frames, pcm);
+    });
+}

@@ -1,0 +1,38 @@
+#include "blocks/attention.h"
+
+#include "blocks/linear.h"
+#include "blocks/norm.h"
+#include "blocks/rope.h"
+
+#include <cmath>
+
+namespace omni {
+
+attention::attention(const loader & l, const attention_hparams & hp)
+    : hp(hp), q(l.weight("attn_q.weight", {hp.n_embd, hp.n_head * hp.head_dim})),
+      k(l.weight("attn_k.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
+      v(l.weight("attn_v.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
+      o(l.weight("attn_output.weight", {hp.n_head * hp.head_dim, hp.n_embd})), q_norm(l.f32("attn_q_norm.weight", {hp.head_dim})),
+      k_norm(l.f32("attn_k_norm.weight", {hp.head_dim})), cache(l, hp.n_head_kv, hp.head_dim) {}
+
+ggml_tensor * attention::build(graph & g, ggml_tensor * x, const kv_inputs & in) const {
+    ggml_context * c = g.ctx;
+    const int64_t n_rows = in.n * in.n_lanes;
+    ggml_tensor * xq = ggml_reshape_3d(c, linear(g, q, x, nullptr, in.n_lanes), hp.head_dim, hp.n_head, n_rows);
+    ggml_tensor * xk = ggml_reshape_3d(c, linear(g, k, x, nullptr, in.n_lanes), hp.head_dim, hp.n_head_kv, n_rows);
+    ggml_tensor * xv = linear(g, v, x, nullptr, in.n_lanes);
+
+    xq = rope(g, rms_norm(g, xq, q_norm, hp.rms_eps), in.pos, hp.rope_theta);  // the norm comes before the rotation
+    xk = rope(g, rms_norm(g, xk, k_norm, hp.rms_eps), in.pos, hp.rope_theta);
+    cache.write(g, ggml_reshape_2d(c, xk, hp.head_dim * hp.n_head_kv, n_rows), xv, in);
+
+    xq = ggml_reshape_4d(c, xq, hp.head_dim, hp.n_head, in.n, in.n_lanes);
+    xq = ggml_permute(c, xq, 0, 2, 1, 3);                                     // [head_dim, n, n_head, n_lanes]
+    ggml_tensor * scores = ggml_mul_mat(c, cache.keys(g, in), xq);            // [n_kv, n, n_head, n_lanes]
+    scores = ggml_soft_max_ext(c, scores, in.mask, 1.0f / std::sqrt(float(hp.head_dim)), 0.0f);
+    ggml_tensor * y = ggml_mul_mat(c, cache.values(g, in), scores);           // [head_dim, n, n_head, n_lanes]
+    y = ggml_cont_2d(c, ggml_permute(c, y, 0, 2, 1, 3), hp.head_dim * hp.n_head, n_rows);
+    return linear(g, o, y, nullptr, in.n_lanes);
+}
+
+} // namespace omni

@@ -1,0 +1,14 @@
+// What a caller asks of a language model, checked, and turned into runs of its graphs.
+#pragma once
+
+#include "components/component.h"
+#include "core/session.h"
+
+namespace omni {
+
+void lm_embed(session & s, const component & c, int32_t table, const int32_t * ids, int32_t n, float * out);
+void lm_decode(session & s, const component & c, const omni_lm_input & in, const omni_lm_output & out);
+void lm_groups(session & s, const component & c, int32_t n_lanes, const float * hidden, const int32_t * code0,
+               const omni_draw & draw, int32_t * codes, float * row_sum);
+
+} // namespace omni

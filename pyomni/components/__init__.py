@@ -1,0 +1,1 @@
+"""Typed faces of a session, one per kind of component."""

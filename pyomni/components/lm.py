@@ -1,0 +1,121 @@
+"""Language models: talker and code predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyomni._binding import Model, Session
+
+TEXT: Final = 0
+"""The talker's text table: the text embedding through the text projection."""
+CODEC: Final = 1
+"""The talker's codec table: control ids, languages, speakers and code group 0."""
+
+
+class Step(NamedTuple):
+    """What a decode leaves behind: logits float32 [n_lanes, n_vocab] and hidden float32 [n_lanes, n_hidden]."""
+
+    logits: NDArray[np.float32]
+    hidden: NDArray[np.float32]
+
+
+class DecoderLM:
+    """A language model, some rows at a time, for several independent lanes.
+
+    Parameters
+    ----------
+    model : Model
+        A talker or code predictor.
+    n_ctx : int
+        Positions each lane can hold.
+    n_lanes : int
+        Independent sequences that can be decoded together.
+    """
+
+    def __init__(self, model: Model, n_ctx: int, n_lanes: int = 1) -> None:
+        self.session = Session(model, n_ctx, n_lanes)
+        self.info = model.info
+        self.n_ctx = n_ctx
+        self.n_lanes = n_lanes
+
+    def embed(self, table: int, ids: ArrayLike) -> NDArray[np.float32]:
+        """Look up ``ids`` (int [n]) in ``table``: float32 [n, n_embd].
+
+        A talker has ``TEXT`` and ``CODEC``; table g - 1 of a code predictor embeds code group g.
+
+        Raises
+        ------
+        ArgumentError
+            No such table, or an id outside it.
+        """
+        return self.session.lm_embed(table, ids)
+
+    def decode(self, rows: ArrayLike, *, lanes: Sequence[int] | None = None, head: int = 0) -> Step:
+        """Append rows to lanes and return each lane's last position.
+
+        Parameters
+        ----------
+        rows : float32 [n_lanes, n, n_embd] or [n, n_embd]
+            The same number of rows for each lane; two axes stand for one lane.
+        lanes : sequence of int, optional
+            Ascending; by default 0, 1, ... as many as ``rows`` has.
+        head : int
+            Output head of a code predictor: ``g - 1`` predicts code group g.
+
+        Raises
+        ------
+        ContextFull
+            The rows do not fit into n_ctx; nothing was changed.
+        """
+        given = np.asarray(rows, np.float32)
+        if given.ndim == 2:
+            given = given[None]
+        logits, hidden = self.session.lm_decode(given, range(len(given)) if lanes is None else lanes, head)
+        return Step(logits, hidden)
+
+    def groups(
+        self,
+        hidden: ArrayLike,
+        code0: ArrayLike,
+        *,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        uniforms: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Fill one frame per lane, lanes 0 to n - 1, in one graph; the lanes' positions are forgotten.
+
+        Parameters
+        ----------
+        hidden : float32 [n, n_embd]
+            The talker's hidden rows that ``code0`` was drawn from.
+        code0 : int [n]
+            Code group 0 of each frame.
+        temperature, top_k, top_p
+            Temperature 0 is greedy; top_k 0 and top_p 1 keep every code.
+        uniforms : float64 [n, n_groups - 1], optional
+            Numbers in [0, 1), one per draw; greedy draws need none.
+
+        Returns
+        -------
+        codes : int32 [n, n_groups]
+        row_sum : float32 [n, n_embd]
+            Sum of the embeddings of the frame's codes, group 0 included: the codec side of the next talker row.
+        """
+        return self.session.lm_groups(hidden, code0, temperature, top_k, top_p, uniforms)
+
+    def rewind(self, lane: int = 0, n_past: int = 0) -> None:
+        """Forget the positions of ``lane`` from ``n_past`` on."""
+        self.session.rewind(lane, n_past)
+
+    def n_past(self, lane: int = 0) -> int:
+        """Positions that ``lane`` holds."""
+        return self.session.n_past(lane)
+
+    def close(self) -> None:
+        """Free the session."""
+        self.session.close()
