@@ -3,6 +3,7 @@
 
 #include "core/graph.h"
 #include "core/loader.h"
+#include "omni.h"
 
 #include <memory>
 #include <string>

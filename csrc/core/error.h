@@ -17,9 +17,9 @@ struct failure final : std::runtime_error {
 };
 
 #if defined(__GNUC__)
-#define OMNI_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define OMNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define OMNI_PRINTF(format, first)
+#define OMNI_PRINTF(text, first)
 #endif
 
 std::string text_of(const char * format, ...) OMNI_PRINTF(1, 2);

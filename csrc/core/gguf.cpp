@@ -4,7 +4,7 @@
 #include "core/log.h"
 
 #include "ggml.h"
-#include "gguf.h"
+#include <gguf.h>  // ggml's, not the one beside this file
 
 #include <sys/stat.h>
 
