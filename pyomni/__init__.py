@@ -1,0 +1,79 @@
+"""pyomni: Qwen3-TTS speech on ggml.
+
+>>> import pyomni
+>>> model = pyomni.load("qwen3-tts-0.6b-customvoice-q8_0.gguf")
+>>> model.speak("Hello there.", voice="ryan").save("hello.wav")
+
+Names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pyomni._binding import devices as devices
+    from pyomni.api import Speech as Speech
+    from pyomni.api import SpeechModel as SpeechModel
+    from pyomni.api import SpeechStream as SpeechStream
+    from pyomni.api import load as load
+    from pyomni.errors import ArgumentError as ArgumentError
+    from pyomni.errors import AudioError as AudioError
+    from pyomni.errors import Cancelled as Cancelled
+    from pyomni.errors import ContextFull as ContextFull
+    from pyomni.errors import InternalError as InternalError
+    from pyomni.errors import ModelFileError as ModelFileError
+    from pyomni.errors import ModelFormatError as ModelFormatError
+    from pyomni.errors import OutOfMemory as OutOfMemory
+    from pyomni.errors import OutputFileError as OutputFileError
+    from pyomni.errors import PyOmniError as PyOmniError
+    from pyomni.errors import SessionBroken as SessionBroken
+    from pyomni.errors import SessionBusy as SessionBusy
+    from pyomni.errors import UnsupportedModel as UnsupportedModel
+    from pyomni.options import SpeechOptions as SpeechOptions
+    from pyomni.voices import Voice as Voice
+
+_WHERE = {
+    "Speech": "api",
+    "SpeechModel": "api",
+    "SpeechOptions": "options",
+    "SpeechStream": "api",
+    "Voice": "voices",
+    "devices": "_binding",
+    "load": "api",
+    **dict.fromkeys(
+        (
+            "ArgumentError",
+            "AudioError",
+            "Cancelled",
+            "ContextFull",
+            "InternalError",
+            "ModelFileError",
+            "ModelFormatError",
+            "OutOfMemory",
+            "OutputFileError",
+            "PyOmniError",
+            "SessionBroken",
+            "SessionBusy",
+            "UnsupportedModel",
+        ),
+        "errors",
+    ),
+}
+
+__all__ = ["__version__", *sorted(_WHERE)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'pyomni' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"pyomni.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

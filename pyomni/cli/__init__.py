@@ -1,0 +1,5 @@
+"""The ``pyomni`` command."""
+
+from pyomni.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,113 @@
+"""What the verbs share: flags, exit codes, messages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pyomni.errors import (
+    ArgumentError,
+    AudioError,
+    Cancelled,
+    ContextFull,
+    ModelFileError,
+    ModelFormatError,
+    OutOfMemory,
+    OutputFileError,
+    UnsupportedModel,
+)
+
+if TYPE_CHECKING:
+    from pyomni.api import SpeechModel
+
+USAGE, MODEL, INPUT, RESOURCE, INTERRUPTED = 2, 3, 4, 5, 130
+
+#: First match wins; anything else is a bug and ends with 1.
+EXIT_CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
+    ((OutOfMemory, OutputFileError), RESOURCE),
+    ((ModelFileError, ModelFormatError, UnsupportedModel), MODEL),
+    ((ArgumentError, AudioError, ContextFull), INPUT),
+    ((KeyboardInterrupt, Cancelled), INTERRUPTED),
+    ((MemoryError,), RESOURCE),
+)
+
+
+class CliError(Exception):
+    """An error whose exit code the verb knows better than the class of the exception does."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with pyomni's error line."""
+
+    def error(self, message: str) -> Any:
+        """Print one line and leave with 2."""
+        print(f"pyomni: error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+@contextmanager
+def blame(code: int) -> Iterator[None]:
+    """Let an `ArgumentError` from inside end with this exit code."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise CliError(code, str(error)) from error
+
+
+def flags(parser: argparse.ArgumentParser, *, model: bool = True, device: bool = True) -> None:
+    """Add the flags every verb has."""
+    if model:
+        parser.add_argument(
+            "-m",
+            "--model",
+            metavar="PATH",
+            help="model file; else $PYOMNI_MODEL, else a toy model that makes noise",
+        )
+    if device:
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda0, vulkan0, ... (default auto)")
+        parser.add_argument("-t", "--threads", type=count, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no prose; errors only")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout in place of prose")
+    parser.add_argument("--debug", action="store_true", help="tracebacks")
+
+
+def count(text: str) -> int:
+    """Parse a whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too small, expected 1 or more")
+    return number
+
+
+def message(args: argparse.Namespace, text: str) -> None:
+    """Print a line to stderr unless quiet."""
+    if not args.quiet:
+        print(f"pyomni: {text}", file=sys.stderr)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one object on one line."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def open_model(args: argparse.Namespace, lanes: int = 1, components: tuple[str, ...] | None = None) -> SpeechModel:
+    """Open the model the flags ask for, saying so where it is the toy."""
+    from pyomni.api import COMPONENTS, SpeechModel, model_path
+
+    path = model_path(args.model)
+    if args.model is None and not os.environ.get("PYOMNI_MODEL"):
+        # not a message: --quiet must not turn noise into a surprise
+        print("pyomni: no model given (-m or $PYOMNI_MODEL): using a toy model, which makes noise, not speech", file=sys.stderr)
+    with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
+        return SpeechModel(
+            path, device=args.device, threads=args.threads, lanes=lanes, components=components or COMPONENTS
+        )

@@ -1,0 +1,58 @@
+"""``pyomni convert``: a checkpoint folder to one GGUF file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyomni.cli.common import flags, print_json
+
+EXAMPLE = """\
+example:
+  pyomni convert Qwen3-TTS-12Hz-0.6B-CustomVoice model.gguf --type q8_0"""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    p = verbs.add_parser(
+        "convert",
+        help="checkpoint folder to GGUF",
+        description="Convert a checkpoint folder in the Hugging Face layout to one GGUF file.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.set_defaults(run=run)
+    p.add_argument("source", metavar="SRC", help="folder with config.json and model.safetensors")
+    p.add_argument("output", metavar="OUT.gguf", help="appears whole or not at all")
+    p.add_argument("--type", default="q8_0", choices=("f32", "f16", "bf16", "q8_0"), help="of the large matrices (default q8_0)")
+    flags(p, model=False, device=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert."""
+    from pyomni.convert import convert
+
+    bar: Any = None
+
+    def progress(done: int, total: int, name: str = "") -> None:
+        nonlocal bar
+        if bar is None:
+            from tqdm import tqdm
+
+            bar = tqdm(total=total, unit="tensor", file=sys.stderr, leave=False)
+        bar.update(done - bar.n)
+
+    show = not args.quiet and not args.json and sys.stderr.isatty()
+    try:
+        convert(args.source, args.output, args.type, progress if show else None)
+    finally:
+        if bar is not None:
+            bar.close()
+    n_bytes = Path(args.output).stat().st_size
+    if args.json:
+        print_json({"output": args.output, "type": args.type, "bytes": n_bytes})
+    elif not args.quiet:
+        print(f"{args.output}: {n_bytes / 1e6:.1f} MB, {args.type}")
+    return 0

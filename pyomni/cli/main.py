@@ -1,0 +1,104 @@
+"""Parse, run a verb, turn what went wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from pyomni import __version__
+from pyomni.cli import bench, convert, info, speak
+from pyomni.cli.common import EXIT_CODES, INTERRUPTED, CliError, Parser
+from pyomni.errors import PyOmniError
+
+EXAMPLE = """\
+example:
+  pyomni speak "Hello there." -m model.gguf --voice ryan -o hello.wav
+
+exit codes: 0 done, 2 wrong usage, 3 the model file, 4 the text, audio or voice given,
+5 memory, device or disk, 6 a check failed, 130 interrupted"""
+
+
+def parser() -> Parser:
+    """Return the parser of the whole command."""
+    from argparse import RawDescriptionHelpFormatter
+
+    top = Parser(
+        prog="pyomni",
+        description="Text to speech with Qwen3-TTS on ggml.",
+        epilog=EXAMPLE,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"pyomni {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
+    for module in (speak, info, convert, bench):
+        module.add(verbs)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; None takes those of the process.
+    """
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    try:
+        with _sigterm_interrupts():
+            code = int(args.run(args))
+            sys.stdout.flush()
+            return code
+    except BaseException as error:  # the one place that ends the program
+        if isinstance(error, (SystemExit, GeneratorExit)):
+            raise
+        if args.debug:
+            traceback.print_exc()
+        return _report(error)
+
+
+def _report(error: BaseException) -> int:
+    """Print the error's line and return its exit code."""
+    if isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError):
+        # the reader of our stdout left; stop Python from flushing into the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = 1
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, CliError):
+        code = error.code
+    else:
+        code = next((code for classes, code in EXIT_CODES if isinstance(error, classes)), 1)
+    if code == INTERRUPTED:
+        text = "interrupted, nothing was written"
+    elif isinstance(error, MemoryError) and not isinstance(error, PyOmniError):
+        text = "memory ran out"
+    elif code == 1 and not isinstance(error, PyOmniError):
+        text = f"a bug: {type(error).__name__}: {text}; --debug shows where"
+    print(f"pyomni: error: {text}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that files half written are removed."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

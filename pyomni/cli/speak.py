@@ -1,0 +1,263 @@
+"""``pyomni speak``: text to speech."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pyomni.bench import peak_mb
+from pyomni.cli.common import INPUT, USAGE, CliError, blame, count, flags, message, open_model, print_json
+from pyomni.cli.progress import Progress
+from pyomni.errors import ArgumentError, UnsupportedModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pyomni.api import SpeechModel
+    from pyomni.options import SpeechOptions
+
+EXAMPLE = """\
+examples:
+  pyomni speak "Hello there." -m model.gguf --voice ryan -o hello.wav
+  pyomni speak -f story.txt -o story.mp3 --seed 7
+  echo "Hello." | pyomni speak - -o - | aplay"""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    p = verbs.add_parser(
+        "speak",
+        help="text to speech",
+        description="Speak a text.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.set_defaults(run=run)
+    p.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads stdin")
+    p.add_argument("-f", "--file", metavar="FILE", help="read the text from a UTF-8 file")
+    p.add_argument("-o", "--output", metavar="OUT", default="speech.wav", help="default speech.wav; - is stdout")
+    p.add_argument("--format", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default: by OUT's extension)")
+    flags(p)
+    voice = p.add_argument_group("voice")
+    voice.add_argument("--voice", metavar="NAME", help="a speaker of the model (default: its first; see pyomni voices)")
+    voice.add_argument("--design", metavar="TEXT", help="describe the voice (voice design models)")
+    voice.add_argument("--instruct", metavar="TEXT", help="how to say it (models trained for it)")
+    voice.add_argument("--language", metavar="NAME", default="auto", help="such as english (default auto)")
+    draw = p.add_argument_group("sampling", "What is not given takes the model's default.")
+    draw.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same speech (default: random, reported)")
+    draw.add_argument("--temperature", type=float, metavar="X")
+    draw.add_argument("--top-k", type=int, metavar="N")
+    draw.add_argument("--top-p", type=float, metavar="X")
+    draw.add_argument("--repetition-penalty", type=float, metavar="X")
+    draw.add_argument("--predictor-temperature", type=float, metavar="X", help="of code groups 1 and up")
+    draw.add_argument("--predictor-top-k", type=int, metavar="N")
+    draw.add_argument("--predictor-top-p", type=float, metavar="X")
+    draw.add_argument("--greedy", action="store_true", help="always the largest score; for tests, since it drones")
+    length = p.add_argument_group("length")
+    length.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech at this length")
+    length.add_argument("--no-guard", action="store_true", help="do not cap the length by that of the text")
+    more = p.add_argument_group("more")
+    more.add_argument("--codes", metavar="OUT.npy", help="also write the codes, int32 [frames, groups]")
+    more.add_argument("--from-codes", metavar="IN.npy", help="decode these codes; no text, no language model")
+    more.add_argument("--lanes", type=count, default=1, metavar="N", help="texts decoded together; one text takes one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Speak, write, report."""
+    from pyomni.audio.formats import format_of, open_writer, output_file
+
+    _check(args)
+    with blame(USAGE):
+        name = format_of(args.output, args.format)
+        options = _options(args)
+    text = None if args.from_codes else _text(args)
+    codes = _read_codes(args.from_codes) if args.from_codes else None
+    with ExitStack() as stack:
+        # the outputs open first: a path that cannot be written is known before the work, not after
+        file: BinaryIO = stack.enter_context(output_file(args.output))
+        codes_file = stack.enter_context(output_file(args.codes)) if args.codes else None
+        components = ("codec_decoder",) if args.from_codes else None
+        model = stack.enter_context(open_model(args, lanes=args.lanes, components=components))
+        took = _Took(model, args, options)
+        blocks = took.decode(codes) if codes is not None else took.speak(text or "")
+        stack.callback(blocks.close)
+        progress = stack.enter_context(Progress(show=not args.quiet and not args.json))
+        writer = None
+        for pcm in blocks:
+            writer = writer or open_writer(file, name, model.sample_rate)
+            writer.write(pcm)
+            progress.update(took.seconds, took.rtf)
+        (writer or open_writer(file, name, model.sample_rate)).close()
+        if codes_file is not None:
+            _write_codes(codes_file, took.codes)
+    _report(args, took)
+    return 0
+
+
+class _Took:
+    """One run: its blocks, and what it took so far."""
+
+    def __init__(self, model: SpeechModel, args: argparse.Namespace, options: SpeechOptions) -> None:
+        self.model, self.args, self.options = model, args, options
+        self.sample_rate = model.sample_rate
+        self.n_samples, self.wall_s = 0, 0.0
+        self.ttfa_s: float | None = None
+        self.seed: int | None = None
+        self.finish_reason: str | None = None
+        self.codes: npt.NDArray[np.int32] | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.n_samples / self.sample_rate
+
+    @property
+    def rtf(self) -> float | None:
+        return self.wall_s / self.seconds if self.n_samples else None
+
+    def speak(self, text: str) -> Any:
+        """Yield the blocks of a text."""
+        args = self.args
+        if args.design is not None and self.model.info["model_type"] != "voice_design":
+            raise UnsupportedModel(
+                f"--design was given to a {self.model.info['model_type']} model, expected a voice_design model"
+            )
+        stream = self.model.stream(
+            text,
+            voice=args.voice,
+            language=args.language,
+            instruct=args.instruct if args.design is None else args.design,
+            options=_limit(self.options, args.max_seconds, self.model),
+        )
+        self.seed = stream.seed
+        with stream:
+            yield from self._timed(stream)
+        self.finish_reason, self.codes = stream.finish_reason, stream.codes
+
+    def decode(self, codes: npt.NDArray[np.int32]) -> Any:
+        """Yield the samples of codes."""
+        self.codes = codes
+        yield from self._timed(self.model.decode(c) for c in (codes,))
+
+    def _timed(self, blocks: Any) -> Iterator[npt.NDArray[np.float32]]:
+        start = perf_counter()
+        for pcm in blocks:
+            self.wall_s = perf_counter() - start
+            self.ttfa_s = self.wall_s if self.ttfa_s is None else self.ttfa_s
+            self.n_samples += len(pcm)
+            yield pcm
+        self.wall_s = perf_counter() - start
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other."""
+    given = [name for name, value in (("TEXT", args.text), ("-f", args.file), ("--from-codes", args.from_codes)) if value is not None]
+    if len(given) != 1:
+        found = "nothing to say" if not given else " and ".join(given)
+        raise CliError(USAGE, f"found {found}, expected one of TEXT, -f FILE, - or --from-codes; see `pyomni speak --help`")
+    if args.json and args.output == "-":
+        raise CliError(USAGE, "--json and -o - both write to stdout, expected one of them")
+    if args.design is not None and args.instruct is not None:
+        raise CliError(USAGE, "--design and --instruct were both given, expected one of them")
+    if args.max_seconds is not None and not 0 < args.max_seconds < 1e9:
+        raise CliError(USAGE, f"--max-seconds is {args.max_seconds:g}, expected more than 0")
+    if args.codes == "-":
+        raise CliError(USAGE, "--codes is -, expected a file name")
+
+
+def _options(args: argparse.Namespace) -> SpeechOptions:
+    from pyomni.options import SpeechOptions
+
+    return SpeechOptions(
+        seed=args.seed,
+        greedy=args.greedy,
+        temperature=args.temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        repetition_penalty=args.repetition_penalty,
+        predictor_temperature=args.predictor_temperature,
+        predictor_top_k=args.predictor_top_k,
+        predictor_top_p=args.predictor_top_p,
+        guard=not args.no_guard,
+    )
+
+
+def _limit(options: SpeechOptions, max_seconds: float | None, model: SpeechModel) -> SpeechOptions:
+    """Turn seconds into whole frames, at least one."""
+    from dataclasses import replace
+
+    if max_seconds is None:
+        return options
+    return replace(options, max_frames=max(1, int(max_seconds * model.sample_rate / model.hop)))
+
+
+def _text(args: argparse.Namespace) -> str:
+    """Read the text to speak."""
+    name = args.file if args.file is not None else "stdin"
+    try:
+        if args.file is not None:
+            data = Path(args.file).read_bytes()
+        elif args.text == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            return str(args.text)
+    except OSError as error:
+        raise CliError(INPUT, f"text file {name!r} could not be read: {error.strerror or error}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{name!r} is not UTF-8 at byte {error.start}, expected UTF-8 text") from None
+
+
+def _read_codes(path: str) -> npt.NDArray[np.int32]:
+    import numpy as np
+
+    try:
+        codes = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "it is not an array in numpy's .npy format"
+        raise ArgumentError(f"codes file {path!r} could not be read: {reason}") from error
+    if not isinstance(codes, np.ndarray):  # an .npz archive
+        raise ArgumentError(f"codes file {path!r} is an archive, expected one array in numpy's .npy format")
+    return codes
+
+
+def _write_codes(file: BinaryIO, codes: npt.NDArray[np.int32] | None) -> None:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(codes, np.int32))
+    file.write(buffer.getbuffer())
+
+
+def _report(args: argparse.Namespace, took: _Took) -> None:
+    """Print the result: JSON, or a line."""
+    frames = 0 if took.codes is None else len(took.codes)
+    if took.finish_reason == "length":
+        message(args, f"the speech was cut at {frames} frames ({took.seconds:.1f} s) before the model ended it")
+    if args.json:
+        print_json(
+            {
+                "output": args.output,
+                "seconds": took.seconds,
+                "frames": frames,
+                "sample_rate": took.sample_rate,
+                "seed": took.seed,
+                "finish_reason": took.finish_reason,
+                "rtf": took.rtf,
+                "ttfa_s": took.ttfa_s,
+                "wall_s": took.wall_s,
+                "peak_mb": peak_mb(),
+            }
+        )
+    elif not args.quiet:
+        seed = "" if took.seed is None else f", seed {took.seed}"
+        rtf = "" if took.rtf is None else f", RTF {took.rtf:.2f}"
+        line = f"{args.output}: {took.seconds:.2f} s{seed}{rtf}"
+        print(line, file=sys.stderr if args.output == "-" else sys.stdout)

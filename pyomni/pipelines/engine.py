@@ -1,0 +1,169 @@
+"""The sessions behind a speech model: opened when first needed, sized to the request, used by one caller at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
+from pyomni.options import GenerationOptions
+from pyomni.pipelines.prompt import PromptLayout, build
+from pyomni.pipelines.speech import Event, Request, Timings, generate, pcm_blocks
+
+if TYPE_CHECKING:
+    from pyomni.components.codec import CodecDecoder
+    from pyomni.components.lm import DecoderLM
+    from pyomni.metadata import SpeechMetadata
+
+__all__ = ["CONTEXT_STEP", "Plan", "SpeechEngine"]
+
+#: Sessions hold a multiple of this many positions, so that requests of similar length share one.
+CONTEXT_STEP = 512
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One text, checked and laid out, before any component runs."""
+
+    layout: PromptLayout
+    options: GenerationOptions
+
+
+class SpeechEngine:
+    """Open sessions of one model and run plans on them.
+
+    Parameters
+    ----------
+    meta : SpeechMetadata
+        The file's header.
+    open_lm : callable (component, n_ctx, n_lanes) -> DecoderLM
+        Opens a session of ``talker`` or ``code_predictor``.
+    open_codec : callable () -> CodecDecoder
+        Opens a session of ``codec_decoder`` with one lane.
+    lanes : int
+        Texts decoded together, at most.
+    """
+
+    def __init__(
+        self,
+        meta: SpeechMetadata,
+        open_lm: Callable[[str, int, int], DecoderLM],
+        open_codec: Callable[[], CodecDecoder],
+        lanes: int = 1,
+    ) -> None:
+        if lanes < 1:
+            raise ArgumentError(f"lanes is {lanes}, expected 1 or more")
+        self.meta, self.lanes = meta, lanes
+        self._open_lm, self._open_codec = open_lm, open_codec
+        self._talker: DecoderLM | None = None
+        self._predictor: DecoderLM | None = None
+        self._codec: CodecDecoder | None = None
+        self._lock = threading.Lock()
+
+    def fit(self, layout: PromptLayout, options: GenerationOptions, *, frames_asked: bool) -> Plan:
+        """Check that a prompt and its frames fit the checkpoint.
+
+        A frame takes one position. Where the caller set no number of frames, they are cut to the room there is.
+
+        Raises
+        ------
+        ContextFull
+            The prompt, or the frames asked for, go beyond the checkpoint's positions.
+        """
+        n, n_max = len(layout.positions), self.meta.n_ctx_max
+        room = n_max - n
+        if room < max(options.min_frames, 1):
+            raise ContextFull(
+                f"the text makes a prompt of {n} positions, expected at most {n_max - max(options.min_frames, 1)} "
+                f"of the {n_max} this model holds, so that there is room to speak"
+            )
+        if options.max_frames > room:
+            if frames_asked:
+                raise ContextFull(
+                    f"a prompt of {n} positions and {options.max_frames} frames were asked for, "
+                    f"expected at most {n_max} positions together"
+                )
+            options = replace(options, max_frames=room)
+        return Plan(layout, options)
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Hold the sessions for one run.
+
+        Raises
+        ------
+        SessionBusy
+            Another thread is speaking, or a stream was left unfinished.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise SessionBusy(
+                "the model is already speaking, in another thread or in a stream that was not read to its end "
+                "or closed; expected one caller at a time"
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def events(self, plans: Sequence[Plan], timings: Timings | None = None) -> Iterator[Event]:
+        """Run plans on the lanes; call it inside `use`. See `pyomni.pipelines.speech.generate`."""
+        talker, predictor = self._lms(plans)
+
+        def requests() -> Iterator[Request]:
+            for plan in plans:  # rows are made when a lane is free for them
+                yield Request(build(plan.layout, talker.embed), plan.options)
+
+        return generate(talker, predictor, requests(), self.meta, timings)
+
+    def pcm(self, frames: Iterable[npt.NDArray[np.int32]], timings: Timings | None = None) -> Iterator[npt.NDArray[np.float32]]:
+        """Decode frames to samples; call it inside `use`. See `pyomni.pipelines.speech.pcm_blocks`."""
+        if self._codec is None:
+            self.require("codec_decoder")
+            self._codec = self._open_codec()
+        return pcm_blocks(self._codec, frames, timings)
+
+    def require(self, *components: str) -> None:
+        """Raise `UnsupportedModel` unless the file has these components."""
+        for name in components:
+            if name not in self.meta.components:
+                found = ", ".join(self.meta.components) or "none"
+                raise UnsupportedModel(f"the model has no {name} (it has: {found}), expected one for this")
+
+    def close(self) -> None:
+        """Close the sessions; they open again when needed.
+
+        Raises
+        ------
+        SessionBusy
+            They are in use.
+        """
+        with self.use():
+            for session in (self._talker, self._predictor, self._codec):
+                if session is not None:
+                    session.close()
+            self._talker = self._predictor = self._codec = None
+
+    def _lms(self, plans: Sequence[Plan]) -> tuple[DecoderLM, DecoderLM]:
+        """Return the two language models, with room for the longest plan."""
+        self.require("talker", "code_predictor")
+        need = max((len(p.layout.positions) + p.options.max_frames for p in plans), default=1)
+        n_ctx = min(-(-need // CONTEXT_STEP) * CONTEXT_STEP, self.meta.n_ctx_max)
+        lanes = self.lanes if len(plans) > 1 else 1
+        if self._talker is None or self._talker.n_ctx < n_ctx or self._talker.n_lanes < lanes:
+            if self._talker is not None:
+                n_ctx, lanes = max(n_ctx, self._talker.n_ctx), max(lanes, self._talker.n_lanes)
+                old, self._talker = self._talker, None
+                old.close()  # first, so that the two caches are never there together
+            self._talker = self._open_lm("talker", n_ctx, lanes)
+        if self._predictor is None or self._predictor.n_lanes < self._talker.n_lanes:
+            if self._predictor is not None:
+                old, self._predictor = self._predictor, None
+                old.close()
+            self._predictor = self._open_lm("code_predictor", self.meta.n_groups, self._talker.n_lanes)
+        return self._talker, self._predictor
