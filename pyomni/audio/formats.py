@@ -133,9 +133,9 @@ def output_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             sys.stdout.buffer.flush()
         return
     target = Path(text)
-    if target.is_dir():
-        raise OutputFileError(f"output file {text!r} is a folder, expected a file name")
     with _disk_errors(f"output file {text!r}"):
+        if target.is_dir():
+            raise OutputFileError(f"output file {text!r} is a folder, expected a file name")
         if target.exists() and not target.is_file():
             with target.open("wb", buffering=0) as device:
                 yield device  # type: ignore[misc]
