@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write a random-weight Qwen3-TTS checkpoint in Hugging Face layout, for speed and plumbing: its sound is noise.
 
-    python tools/make_random_qwen3_tts.py --out ckpt --type custom_voice --scale 0.6b
-    python tools/make_random_qwen3_tts.py --out ckpt --scale tiny --dtype f32 --set layers=3 --set upsample_rates=4,3
+python tools/make_random_qwen3_tts.py --out ckpt --type custom_voice --scale 0.6b
+python tools/make_random_qwen3_tts.py --out ckpt --scale tiny --dtype f32 --set layers=3 --set upsample_rates=4,3
 """
 
 from __future__ import annotations
@@ -26,22 +26,37 @@ def size(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", required=True, help="folder to write")
     parser.add_argument("--type", default="base", choices=KINDS)
     parser.add_argument("--scale", default="0.6b", choices=SCALES)
-    parser.add_argument("--set", type=size, action="append", default=[], metavar="NAME=SIZE", help="replace a size")
+    parser.add_argument(
+        "--set", type=size, action="append", default=[], metavar="NAME=SIZE", help="replace a size"
+    )
     parser.add_argument("--dtype", default="bf16", choices=("bf16", "f32"))
     parser.add_argument("--vocab-gguf", help="GGUF holding the real Qwen2 vocabulary")
     parser.add_argument("--seed", type=int, default=1234)
-    parser.add_argument("--eos-allowed", action="store_true", help="let generation end by itself now and then")
+    parser.add_argument(
+        "--eos-allowed", action="store_true", help="let generation end by itself now and then"
+    )
     args = parser.parse_args()
     start = time.perf_counter()
-    done = write_checkpoint(args.out, args.type, checkpoint_dims(args.scale, **dict(args.set)), args.seed,
-                            dtype=args.dtype, vocab_gguf=args.vocab_gguf, eos_logit=3.0 if args.eos_allowed else None)
-    print(f"{args.out}: {done['tensors']} tensors, {done['parameters'] / 1e6:.1f} M parameters; codec "
-          f"{done['codec_tensors']} tensors, {done['codec_parameters'] / 1e6:.1f} M; "
-          f"{time.perf_counter() - start:.1f} s")
+    done = write_checkpoint(
+        args.out,
+        args.type,
+        checkpoint_dims(args.scale, **dict(args.set)),
+        args.seed,
+        dtype=args.dtype,
+        vocab_gguf=args.vocab_gguf,
+        eos_logit=3.0 if args.eos_allowed else None,
+    )
+    print(
+        f"{args.out}: {done['tensors']} tensors, {done['parameters'] / 1e6:.1f} M parameters; codec "
+        f"{done['codec_tensors']} tensors, {done['codec_parameters'] / 1e6:.1f} M; "
+        f"{time.perf_counter() - start:.1f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ __all__ = ["KINDS", "SCALES", "checkpoint_dims", "write_checkpoint"]
 
 KINDS = ("base", "custom_voice", "voice_design")
 
+# fmt: off
 REAL: dict[str, Any] = {
     "size": "0b6", "compact_vocab": False, "sample_rate": 24000, "n_groups": 16, "codebook_size": 2048,
     # talker
@@ -57,14 +58,16 @@ TINY: dict[str, Any] = {
     "dec_hidden": 32, "dec_layers": 2, "dec_ff": 64, "dec_heads": 2, "dec_kv_heads": 2, "dec_head_dim": 32,
     "enc_filters": 4, "enc_hidden": 32, "enc_layers": 2, "enc_ff": 64, "enc_heads": 2, "enc_kv_heads": 2,
     "enc_head_dim": 16, "enc_book_dim": 16, "enc_groups": 17, "spk_mels": 128, "spk_channels": (32, 32, 32, 32, 96),
-    "spk_scale": 4, "spk_se": 16, "spk_attention": 16, "layer_scale": 0.3, "wave_gain": 1.0,
+    "spk_scale": 4, "spk_se": 16, "spk_attention": 16, "layer_scale": 0.3, "wave_gain": 0.2,
 }
+# fmt: on
 SCALES: dict[str, dict[str, Any]] = {
     "0.6b": REAL,
     "1.7b": {**REAL, "size": "1b7", "hidden": 2048, "ff": 6144},
     "tiny": {**REAL, **TINY},
 }
 
+# fmt: off
 # Rows of the real talker's codec embedding, 2048 and up; a smaller codebook moves them down with it.
 CODEC_IDS = {"codec_pad_id": 2148, "codec_bos_id": 2149, "codec_eos_token_id": 2150, "codec_think_id": 2154,
              "codec_nothink_id": 2155, "codec_think_bos_id": 2156, "codec_think_eos_id": 2157}
@@ -74,6 +77,7 @@ DIALECTS = {"beijing_dialect": 2074, "sichuan_dialect": 2062}
 SPEAKERS = {"serena": 3066, "vivian": 3065, "uncle_fu": 3010, "ryan": 3061, "aiden": 2861, "ono_anna": 2873,
             "sohee": 2864, "eric": 2875, "dylan": 2878}
 SPEAKER_DIALECTS = {"eric": "sichuan_dialect", "dylan": "beijing_dialect"}
+# fmt: on
 
 
 def checkpoint_dims(scale: str = "tiny", **overrides: Any) -> dict[str, Any]:
@@ -148,26 +152,36 @@ def write_checkpoint(
     _write_json(codec / "preprocessor_config.json", _features(d))
 
     eos_id = config["talker_config"]["codec_eos_token_id"]
-    speech = speech_weights(d, seed, eos_id=eos_id, eos_logit=-100.0 if eos_logit is None else eos_logit,
-                            with_speaker=kind == "base")
+    speech = speech_weights(
+        d,
+        seed,
+        eos_id=eos_id,
+        eos_logit=-100.0 if eos_logit is None else eos_logit,
+        with_speaker=kind == "base",
+    )
     sounds = codec_weights(d, seed)
     return {
-        "tensors": len(speech), "parameters": write_safetensors(out / "model.safetensors", speech, dtype.upper()),
-        "codec_tensors": len(sounds), "codec_parameters": write_safetensors(codec / "model.safetensors", sounds),
+        "tensors": len(speech),
+        "parameters": write_safetensors(out / "model.safetensors", speech, dtype.upper()),
+        "codec_tensors": len(sounds),
+        "codec_parameters": write_safetensors(codec / "model.safetensors", sounds),
     }
 
 
+# fmt: off
 GENERATION = {
     "do_sample": True, "repetition_penalty": 1.05, "temperature": 0.9, "top_p": 1.0, "top_k": 50,
     "subtalker_dosample": True, "subtalker_temperature": 0.9, "subtalker_top_p": 1.0, "subtalker_top_k": 50,
     "max_new_tokens": 8192,
 }
+# fmt: on
 
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
+# fmt: off
 def _config(d: Mapping[str, Any], kind: str, vocabulary: Vocabulary) -> dict[str, Any]:
     move = d["codebook_size"] - 2048
     voices = kind == "custom_voice"
@@ -253,3 +267,4 @@ def _features(d: Mapping[str, Any]) -> dict[str, Any]:
     return {"chunk_length_s": None, "feature_extractor_type": "EncodecFeatureExtractor", "feature_size": 1,
             "overlap": None, "padding_side": "right", "padding_value": 0.0, "return_attention_mask": True,
             "sampling_rate": d["sample_rate"]}
+# fmt: on

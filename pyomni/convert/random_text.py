@@ -12,6 +12,7 @@ __all__ = ["Vocabulary", "byte_vocabulary", "real_vocabulary", "write_tokenizer"
 
 N_REAL = 151643  # ids before the first special token of the real vocabulary
 REAL_ASSISTANT = 77091
+# fmt: off
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
@@ -20,6 +21,7 @@ SPECIAL_TOKENS = (
     "<think>", "</think>", "<|audio_start|>", "<|audio_end|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>",
     "<tts_text_bos_single>", "<|audio_pad|>",
 )
+# fmt: on
 # Words built up one letter at a time, each step a merge, so that the prompt's role header is three tokens.
 MERGED_WORDS = ("assistant", "user", "Ġthe", "ing")
 
@@ -43,8 +45,10 @@ class Vocabulary:
         """The ids `config.json` names."""
         return {
             "assistant_token_id": self.tokens["assistant"],
-            "im_start_token_id": self.special("<|im_start|>"), "im_end_token_id": self.special("<|im_end|>"),
-            "tts_pad_token_id": self.special("<tts_pad>"), "tts_bos_token_id": self.special("<tts_text_bos>"),
+            "im_start_token_id": self.special("<|im_start|>"),
+            "im_end_token_id": self.special("<|im_end|>"),
+            "tts_pad_token_id": self.special("<tts_pad>"),
+            "tts_bos_token_id": self.special("<tts_text_bos>"),
             "tts_eos_token_id": self.special("<tts_text_eod>"),
         }
 
@@ -97,17 +101,29 @@ def write_tokenizer(out: Path, vocabulary: Vocabulary) -> None:
     (out / "merges.txt").write_text(f"{merges}\n", encoding="utf-8", newline="\n")
     added = {
         str(vocabulary.special(text)): {
-            "content": text, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False,
+            "content": text,
+            "lstrip": False,
+            "normalized": False,
+            "rstrip": False,
+            "single_word": False,
             "special": text.startswith(("<|", "<tts")),
         }
         for text in SPECIAL_TOKENS
     }
     config = {
-        "add_bos_token": False, "add_prefix_space": False, "added_tokens_decoder": added,
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "added_tokens_decoder": added,
         "additional_special_tokens": [text for text in SPECIAL_TOKENS[1:] if text.startswith("<|")],
-        "bos_token": None, "clean_up_tokenization_spaces": False, "eos_token": "<|im_end|>", "errors": "replace",
-        "model_max_length": 131072, "pad_token": "<|endoftext|>", "split_special_tokens": False,
-        "tokenizer_class": "Qwen2Tokenizer", "unk_token": None,
+        "bos_token": None,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|im_end|>",
+        "errors": "replace",
+        "model_max_length": 131072,
+        "pad_token": "<|endoftext|>",
+        "split_special_tokens": False,
+        "tokenizer_class": "Qwen2Tokenizer",
+        "unk_token": None,
     }
     (out / "tokenizer_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 

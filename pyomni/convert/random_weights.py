@@ -28,8 +28,14 @@ class Weights(list[tuple[str, tuple[int, ...], Callable[[], Array]]]):
         super().__init__()
         self.seed = seed
 
-    def add(self, name: str, shape: tuple[int, ...], std: float = 0.0, mean: float = 0.0,
-            edit: Callable[[Array], None] | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        std: float = 0.0,
+        mean: float = 0.0,
+        edit: Callable[[Array], object] | None = None,
+    ) -> None:
         """Normal values; `edit` may change them in place."""
 
         def make() -> Array:
@@ -45,13 +51,23 @@ class Weights(list[tuple[str, tuple[int, ...], Callable[[], Array]]]):
 
         self.append((name, shape, make))
 
-    def linear(self, name: str, n_out: int, n_in: int, *, bias: bool = True, gain: float = 1.0,
-               edit: Callable[[Array], None] | None = None) -> None:
+    def linear(
+        self,
+        name: str,
+        n_out: int,
+        n_in: int,
+        *,
+        bias: bool = True,
+        gain: float = 1.0,
+        edit: Callable[[Array], object] | None = None,
+    ) -> None:
         self.add(f"{name}.weight", (n_out, n_in), gain / math.sqrt(n_in), edit=edit)
         if bias:
             self.add(f"{name}.bias", (n_out,), 0.02)
 
-    def conv(self, name: str, n_out: int, n_in: int, kernel: int, *, bias: bool = True, gain: float = 1.0) -> None:
+    def conv(
+        self, name: str, n_out: int, n_in: int, kernel: int, *, bias: bool = True, gain: float = 1.0
+    ) -> None:
         self.add(f"{name}.weight", (n_out, n_in, kernel), gain / math.sqrt(n_in * kernel))
         if bias:
             self.add(f"{name}.bias", (n_out,), 0.02)
@@ -74,7 +90,9 @@ class Weights(list[tuple[str, tuple[int, ...], Callable[[], Array]]]):
         rng = np.random.default_rng([self.seed, zlib.crc32(f"{name}usage".encode())])
         usage = rng.uniform(1, 51, size).astype(np.float32)
         self.append((f"{name}cluster_usage", (size,), lambda: usage))
-        self.add(f"{name}{leaf}", (size, dim), 0.5, edit=lambda rows: np.multiply(rows, usage[:, None], out=rows))
+        self.add(
+            f"{name}{leaf}", (size, dim), 0.5, edit=lambda rows: np.multiply(rows, usage[:, None], out=rows)
+        )
 
 
 def _stack(w: Weights, prefix: str, d: Dims, p: str, quiet_row: bool) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from pyomni.errors import ModelFileError, ModelFormatError
 
 __all__ = ["Checkpoint", "StoredTensor", "write_safetensors"]
 
-DTYPES = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+DTYPES: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 MAX_HEADER = 100 << 20  # what the reference implementation allows
 
 
@@ -88,15 +89,21 @@ class Checkpoint(Mapping[str, StoredTensor]):
         for name, file in weight_map.items():
             # A shard is a plain name beside the index: anything else would read files of the index's choosing.
             if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
-                raise ModelFormatError(f"{index}: tensor {name!r} is in {file!r}, expected a file beside the index")
+                raise ModelFormatError(
+                    f"{index}: tensor {name!r} is in {file!r}, expected a file beside the index"
+                )
             if file not in shards:
                 shards[file] = _read_header(self.folder / file)
             if name not in shards[file]:
-                raise ModelFormatError(f"{self.folder / file}: tensor {name!r} is missing, though {index.name} lists it")
+                raise ModelFormatError(
+                    f"{self.folder / file}: tensor {name!r} is missing, though {index.name} lists it"
+                )
         for file, tensors in shards.items():
             for name, tensor in tensors.items():
                 if name in self._tensors:
-                    raise ModelFormatError(f"{self.folder / file}: tensor {name!r} is in an earlier shard as well")
+                    raise ModelFormatError(
+                        f"{self.folder / file}: tensor {name!r} is in an earlier shard as well"
+                    )
                 self._tensors[name] = tensor
 
     def __getitem__(self, name: str) -> StoredTensor:
@@ -126,7 +133,8 @@ def write_safetensors(
     -------
     number of parameters written
     """
-    item, header, end = DTYPES[dtype].itemsize, {}, 0
+    item, end = DTYPES[dtype].itemsize, 0
+    header: dict[str, Any] = {}
     tensors = list(tensors)
     for name, shape, _ in tensors:
         begin, end = end, end + prod(shape) * item
@@ -150,20 +158,26 @@ def _read_header(path: Path) -> dict[str, StoredTensor]:
             if len(head) < 8:
                 raise ModelFormatError(f"{path}: {len(head)} bytes long, expected a safetensors file")
             if head == b"version ":
-                raise ModelFormatError(f"{path}: a git-lfs pointer, expected the weights it stands for (git lfs pull)")
+                raise ModelFormatError(
+                    f"{path}: a git-lfs pointer, expected the weights it stands for (git lfs pull)"
+                )
             n_header, n_file = int.from_bytes(head, "little"), path.stat().st_size
             if n_header > min(MAX_HEADER, n_file - 8):
-                raise ModelFormatError(f"{path}: header of {n_header} bytes in a file of {n_file}, expected a safetensors file")
+                raise ModelFormatError(
+                    f"{path}: header of {n_header} bytes in a file of {n_file}, expected a safetensors file"
+                )
             header = _json_object(path, file.read(n_header))
             # An empty map is refused by the system; a header is never empty, so this one is not.
-            data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)[8 + n_header :]
+            data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)[
+                8 + n_header :
+            ]
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
     header.pop("__metadata__", None)
     return {name: _stored(path, name, entry, data) for name, entry in header.items()}
 
 
-def _stored(path: Path, name: str, entry: object, data: NDArray[np.uint8]) -> StoredTensor:
+def _stored(path: Path, name: str, entry: Any, data: NDArray[np.uint8]) -> StoredTensor:
     entry = entry if isinstance(entry, dict) else {}
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not (_are_counts(shape) and _are_counts(offsets) and len(offsets) == 2 and isinstance(dtype, str)):
@@ -172,19 +186,23 @@ def _stored(path: Path, name: str, entry: object, data: NDArray[np.uint8]) -> St
         raise ModelFormatError(f"{path}: tensor {name!r} is {dtype}, expected {', '.join(DTYPES)}")
     begin, end = offsets
     if end > data.size:
-        raise ModelFormatError(f"{path}: tensor {name!r} ends at byte {end} of {data.size}: the file is truncated")
+        raise ModelFormatError(
+            f"{path}: tensor {name!r} ends at byte {end} of {data.size}: the file is truncated"
+        )
     if end - begin != prod(shape) * DTYPES[dtype].itemsize:
-        raise ModelFormatError(f"{path}: tensor {name!r} has {end - begin} bytes, expected {dtype} of shape {shape}")
+        raise ModelFormatError(
+            f"{path}: tensor {name!r} has {end - begin} bytes, expected {dtype} of shape {shape}"
+        )
     # frombuffer, not view: a tensor may start at any byte.
     flat = np.frombuffer(data[begin:end].data, DTYPES[dtype])
     return StoredTensor(path, dtype, tuple(shape), flat)
 
 
-def _are_counts(values: object) -> bool:
+def _are_counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 48 for v in values)
 
 
-def _json_object(path: Path, text: bytes) -> dict[str, object]:
+def _json_object(path: Path, text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

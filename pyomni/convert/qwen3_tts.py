@@ -1,0 +1,152 @@
+"""Qwen3-TTS 12 Hz checkpoints to GGUF. `docs/gguf.md` is the contract for what is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyomni.convert.json_config import Config, read_config
+from pyomni.convert.plan import Planned, check_sources
+from pyomni.convert.policy import FILE_TYPES, check_type
+from pyomni.convert.safetensors_file import Checkpoint
+from pyomni.convert.speech import N_SUPPRESSED, speech_keys
+from pyomni.convert.tensors_codec import CodecDecoder
+from pyomni.convert.tensors_codec_encoder import CodecEncoder
+from pyomni.convert.tensors_speaker import SpeakerEncoder
+from pyomni.convert.tensors_talker import CodePredictor, Talker
+from pyomni.convert.text import text_keys
+from pyomni.convert.writer import Progress, Value, write_gguf
+from pyomni.errors import ArgumentError, ModelFileError, UnsupportedModel
+
+__all__ = ["Architecture", "convert"]
+
+ARCHITECTURE, FORMAT_VERSION = "qwen3-tts", 1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Every network of one model, read from its two configurations."""
+
+    talker: Talker
+    code_predictor: CodePredictor
+    codec_decoder: CodecDecoder
+    codec_encoder: CodecEncoder
+    speaker_encoder: SpeakerEncoder | None  # Base only
+
+    @classmethod
+    def read(cls, config: Config, codec: Config) -> Architecture:
+        """Sizes of all components, checked against each other.
+
+        Raises
+        ------
+        ModelFormatError, UnsupportedModel
+        """
+        _expect(config, "model_type", "qwen3_tts")
+        _expect(config, "tokenizer_type", "qwen3_tts_tokenizer_12hz")
+        _expect(codec, "model_type", "qwen3_tts_tokenizer_12hz")
+        speech = config.sub("talker_config")
+        talker = Talker.read(speech)
+        predictor_config = speech.sub("code_predictor_config")
+        predictor = CodePredictor.read(predictor_config, talker)
+        decoder, encoder = CodecDecoder.read(codec), CodecEncoder.read(codec)
+        groups, size = talker.n_groups, decoder.codebook_size
+        # Whatever the language models can say, the codec must be able to decode.
+        if decoder.n_groups != groups:
+            raise codec.sub("decoder_config").fail(
+                "num_quantizers", f"the talker's num_code_groups, {groups}"
+            )
+        if encoder.n_groups != groups:
+            raise codec.fail("encoder_valid_num_quantizers", f"the talker's num_code_groups, {groups}")
+        if talker.n_vocab - N_SUPPRESSED > size:
+            raise speech.fail(
+                "vocab_size", f"at most {size + N_SUPPRESSED}: the codec's codebooks have {size} rows"
+            )
+        if predictor.n_vocab > size:
+            raise predictor_config.fail("vocab_size", f"at most {size}, the rows of the codec's codebooks")
+        speaker = None
+        if config.text("tts_model_type") == "base":
+            speaker_config = config.sub("speaker_encoder_config")
+            speaker = SpeakerEncoder.read(speaker_config)
+            if speaker.n_embd_out != talker.stack.n_embd:
+                raise speaker_config.fail("enc_dim", f"the talker's hidden_size, {talker.stack.n_embd}")
+        return cls(talker, predictor, decoder, encoder, speaker)
+
+    @property
+    def components(self) -> list[str]:
+        return [name for name, part in vars(self).items() if part is not None]
+
+    def keys(self) -> dict[str, Value]:
+        return {key: value for name in self.components for key, value in getattr(self, name).keys().items()}
+
+    def speech_plan(self) -> list[Planned]:
+        """Tensors out of the main checkpoint."""
+        plan = self.talker.tensors() + self.code_predictor.tensors()
+        return plan + self.speaker_encoder.tensors() if self.speaker_encoder else plan
+
+    def codec_plan(self) -> list[Planned]:
+        """Tensors out of `speech_tokenizer/`."""
+        return self.codec_decoder.tensors() + self.codec_encoder.tensors()
+
+    def codec_unused(self) -> list[str]:
+        """Tensors of `speech_tokenizer/` that nothing at run time needs."""
+        return self.codec_decoder.unused() + self.codec_encoder.unused()
+
+
+def convert(src: str | Path, out: str | Path, type: str = "bf16", progress: Progress | None = None) -> Path:
+    """Convert a Hugging Face folder to one GGUF with every component in it.
+
+    Parameters
+    ----------
+    src : folder with `config.json`, tokenizer files, safetensors (one file or shards) and `speech_tokenizer/`
+    out : GGUF to write; it appears whole or not at all
+    type : ``"f32"``, ``"f16"``, ``"bf16"`` or ``"q8_0"``; `policy.FILE_TYPES` says what each tensor becomes
+    progress : called as ``progress(tensor_name, bytes_done, bytes_in_all)`` after each tensor
+
+    Returns
+    -------
+    `out` as a path
+
+    Raises
+    ------
+    ArgumentError
+        An unknown type, or `out` is one of the source's own files.
+    ModelFileError
+        A file cannot be read or written, or the disk is full.
+    ModelFormatError
+        A file is damaged; a tensor or a key is missing, left over or of another shape.
+    UnsupportedModel
+        A checkpoint of another model, codec or architecture.
+    """
+    check_type(type)
+    src, out = Path(src), Path(out)
+    if not src.is_dir():
+        found = "is a file" if src.exists() else "is not there"
+        raise ModelFileError(f"{src}: {found}, expected a folder in Hugging Face layout")
+    inside = out.resolve().parent in (src.resolve(), (src / "speech_tokenizer").resolve())
+    if inside and out.exists() and out.suffix != ".gguf":
+        raise ArgumentError(f"{out}: is one of the files to convert from, expected another name")
+    config = read_config(src / "config.json")
+    codec = read_config(src / "speech_tokenizer" / "config.json")
+    model = Architecture.read(config, codec)
+    keys: dict[str, Value] = {
+        "general.name": src.resolve().name,
+        "general.file_type": FILE_TYPES[type][0],
+        "pyomni.format_version": FORMAT_VERSION,
+        "pyomni.type": type,
+        "pyomni.components": model.components,
+        **text_keys(src, config, model.talker.text_n_vocab),
+        **speech_keys(src, config),
+        **model.keys(),
+    }
+    weights, sounds = Checkpoint(src), Checkpoint(src / "speech_tokenizer")
+    check_sources(model.speech_plan(), (), weights, src)
+    check_sources(model.codec_plan(), model.codec_unused(), sounds, src / "speech_tokenizer")
+    plan = [*model.speech_plan(), *model.codec_plan()]
+    write_gguf(out, ARCHITECTURE, keys, plan, {**weights, **sounds}, type, progress)
+    return out
+
+
+def _expect(config: Config, key: str, expected: str) -> None:
+    found = config.text(key)
+    if found != expected:
+        raise UnsupportedModel(f"{config.path}: {key} is {found!r}, expected {expected!r}")
