@@ -32,6 +32,9 @@ I32 = npt.NDArray[np.int32]
 Text = str | Iterable[str]
 PathLike = str | os.PathLike[str]
 
+#: Everything from the file.
+DEFAULTS = SpeechOptions()
+
 #: Components a speech model opens, where the file has them.
 COMPONENTS = ("talker", "code_predictor", "codec_decoder")
 
@@ -68,7 +71,7 @@ class Speech:
         """Length in seconds."""
         return len(self.audio) / self.sample_rate
 
-    def save(self, path: PathLike, format: str | None = None) -> None:
+    def save(self, path: PathLike, format: str | None = None) -> None:  # noqa: A002, the name users expect
         """Write the audio: wav, flac, mp3, opus, ogg or pcm, by extension or by `format`.
 
         The file appears whole or not at all. Samples are rounded to 16 bits before any compression.
@@ -108,8 +111,8 @@ class SpeechStream(Iterator[F32]):
         self.sample_rate, self.seed = engine.meta.sample_rate, plan.options.seed
         self._n_groups = engine.meta.n_groups
         self._made = _Made([], Timings())
-        # the generator knows what was made but not this object: a stream that is dropped is freed at once, not by
-        # some later garbage collection, and gives the model back
+        # the generator knows what was made but not this object: a stream that is dropped is freed at once,
+        # not by some later garbage collection, and gives the model back
         self._blocks = _run(engine, plan, self._made)
 
     @property
@@ -206,7 +209,7 @@ class SpeechModel:
             )
             self._opened = opened.pop_all()
 
-    # -- speaking ------------------------------------------------------------------------------------------------
+    # -- speaking ---------------------------------------------------
 
     def speak(
         self,
@@ -215,7 +218,7 @@ class SpeechModel:
         voice: str | Voice | None = None,
         language: str | None = None,
         instruct: str | None = None,
-        options: SpeechOptions = SpeechOptions(),
+        options: SpeechOptions = DEFAULTS,
     ) -> Speech:
         """Speak a text; the joined blocks of `stream`.
 
@@ -258,12 +261,12 @@ class SpeechModel:
         voice: str | Voice | None = None,
         language: str | None = None,
         instruct: str | None = None,
-        options: SpeechOptions = SpeechOptions(),
+        options: SpeechOptions = DEFAULTS,
     ) -> SpeechStream:
         """Speak a text and yield samples as they are made, float32 [n]; the first after one frame.
 
-        Arguments are those of `speak` and are checked before this returns; so are its exceptions. The model is
-        held from the first block to the last, or until the stream is closed.
+        Arguments are those of `speak` and are checked before this returns; so are its exceptions. The model
+        is held from the first block to the last, or until the stream is closed.
         """
         plan = self._plan(text, voice, language, instruct, options)
         self._engine.require(*COMPONENTS)
@@ -276,7 +279,7 @@ class SpeechModel:
         voice: str | Voice | None = None,
         language: str | None = None,
         instruct: str | None = None,
-        options: SpeechOptions = SpeechOptions(),
+        options: SpeechOptions = DEFAULTS,
     ) -> AsyncIterator[F32]:
         """Do as `stream`, for ``async for``; the work runs in a thread of its own."""
         stream = self.stream(text, voice=voice, language=language, instruct=instruct, options=options)
@@ -296,7 +299,7 @@ class SpeechModel:
         voice: str | Voice | None = None,
         language: str | None = None,
         instruct: str | None = None,
-        options: SpeechOptions = SpeechOptions(),
+        options: SpeechOptions = DEFAULTS,
     ) -> Iterator[I32]:
         """Yield the frames of codes `speak` would decode, int32 [n_groups] each, as they are made.
 
@@ -319,12 +322,13 @@ class SpeechModel:
         voice: str | Voice | None = None,
         language: str | None = None,
         instruct: str | None = None,
-        options: SpeechOptions = SpeechOptions(),
+        options: SpeechOptions = DEFAULTS,
     ) -> list[Speech]:
         """Speak several texts on the lanes of the model, decoded together.
 
-        Each gets what `speak` gives it alone with the same options, the seed included; with no seed, each draws
-        its own. `Speech.timings` is that of the whole run. Other arguments and exceptions are those of `speak`.
+        Each gets what `speak` gives it alone with the same options, the seed included; with no seed, each
+        draws its own. `Speech.timings` is that of the whole run. Other arguments and exceptions are those of
+        `speak`.
         """
         if isinstance(texts, str):
             raise ArgumentError("texts is one string, expected a list of strings")
@@ -338,7 +342,9 @@ class SpeechModel:
             codes = frames[event.request]
             blocks = list(self._engine.pcm(codes, timings))
             seed = plans[event.request].options.seed
-            return _speech(blocks, _stack(codes, self._meta.n_groups), self._meta, seed, event.finish_reason, timings)
+            return _speech(
+                blocks, _stack(codes, self._meta.n_groups), self._meta, seed, event.finish_reason, timings
+            )
 
         if plans:
             with self._engine.use():
@@ -373,16 +379,23 @@ class SpeechModel:
             )
         # the upper end is the codec's to check, before it computes anything
         if array.size and not 0 <= int(array.min()) <= int(array.max()) < 2**31:
-            raise ArgumentError(f"codes run from {array.min()} to {array.max()}, expected ids of the codebooks, 0 and up")
+            raise ArgumentError(
+                f"codes run from {array.min()} to {array.max()}, expected ids of the codebooks, 0 and up"
+            )
         with self._engine.use():
             return _join(self._engine.pcm(array.astype(np.int32)))
 
-    # -- what is in it -------------------------------------------------------------------------------------------
+    # -- what is in it ----------------------------------------------
 
     @property
     def sample_rate(self) -> int:
         """Samples per second."""
         return self._meta.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples per frame."""
+        return self._meta.hop
 
     @property
     def speakers(self) -> list[str]:
@@ -423,10 +436,15 @@ class SpeechModel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- plans ---------------------------------------------------------------------------------------------------
+    # -- plans ------------------------------------------------------
 
     def _plan(
-        self, text: Text, voice: str | Voice | None, language: str | None, instruct: str | None, options: SpeechOptions
+        self,
+        text: Text,
+        voice: str | Voice | None,
+        language: str | None,
+        instruct: str | None,
+        options: SpeechOptions,
     ) -> Plan:
         """Check and lay out one request, without touching a component."""
         meta = self._meta
@@ -521,7 +539,8 @@ def model_path(path: PathLike | None = None) -> Path:
     found = Path(path)
     if found.is_dir():
         raise ModelFileError(
-            f"model {os.fspath(path)!r} is a folder, expected a GGUF file; `pyomni convert` makes one from a checkpoint folder"
+            f"model {os.fspath(path)!r} is a folder, expected a GGUF file; "
+            "`pyomni convert` makes one from a checkpoint folder"
         )
     if not found.exists():
         raise ModelFileError(f"model {os.fspath(path)!r} does not exist, expected a GGUF file")
@@ -537,6 +556,11 @@ def _join(blocks: Iterable[F32]) -> F32:
 
 
 def _speech(
-    blocks: Iterable[F32], codes: I32, meta: SpeechMetadata, seed: int, finish_reason: str | None, timings: Timings
+    blocks: Iterable[F32],
+    codes: I32,
+    meta: SpeechMetadata,
+    seed: int,
+    finish_reason: str | None,
+    timings: Timings,
 ) -> Speech:
     return Speech(_join(blocks), meta.sample_rate, codes, seed, finish_reason or "stop", timings)

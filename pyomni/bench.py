@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["TEXT", "bench_speech", "peak_mb"]
 
 TEXT = (
-    "The harbour was quiet that morning, and the boats lay still on the water. A bell rang twice from the old "
-    "tower on the hill, and somewhere behind the market a dog began to bark."
+    "The harbour was quiet that morning, and the boats lay still on the water. A bell rang twice from the "
+    "old tower on the hill, and somewhere behind the market a dog began to bark."
 )
 
 
@@ -69,7 +69,7 @@ def bench_speech(model: SpeechModel, text: str = TEXT, frames: int = 50, *, seed
 
 
 def peak_mb() -> float | None:
-    """Return the most memory this process held so far, in MB (10**6 bytes); None where the system does not say."""
+    """Return the most memory this process held so far in MB (10**6 bytes), None where it is unknown."""
     if sys.platform == "win32":
         return None
     import resource

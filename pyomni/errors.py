@@ -1,7 +1,8 @@
 """Every failure pyomni raises on purpose, as one family.
 
 Each class also inherits the builtin its users would already catch, so ``except ValueError`` around a bad
-argument works without knowing pyomni. A message is one sentence: the thing, what was found, what was expected.
+argument works without knowing pyomni. A message is one sentence: the thing, what was found, what was
+expected.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class PyOmniError(Exception):
 
 
 class ArgumentError(PyOmniError, ValueError):
-    """The caller asked for something impossible: an unknown speaker, an empty text, a shape that cannot be."""
+    """The caller asked for something impossible: an unknown speaker, no text, a shape that cannot be."""
 
 
 class ModelFileError(PyOmniError, OSError):

@@ -83,7 +83,9 @@ class SpeechOptions:
                 f"min_frames is {self.min_frames}, expected at most max_frames, which is {self.max_frames}"
             )
 
-    def resolve(self, defaults: Mapping[str, Any], *, n_text: int, streaming_layout: bool) -> GenerationOptions:
+    def resolve(
+        self, defaults: Mapping[str, Any], *, n_text: int, streaming_layout: bool
+    ) -> GenerationOptions:
         """Fill in a file's defaults.
 
         Parameters
@@ -157,7 +159,12 @@ def guard_frames(n_text: int) -> int:
 
 
 def _draw(
-    greedy: bool, defaults: Mapping[str, Any], prefix: str, temperature: float | None, top_k: int | None, top_p: float | None
+    greedy: bool,
+    defaults: Mapping[str, Any],
+    prefix: str,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
 ) -> Draw:
     """Merge one sampler's options; a temperature asked for overrides a checkpoint that does not sample."""
     samples = bool(defaults[f"{prefix}do_sample"]) or temperature is not None

@@ -1,4 +1,4 @@
-"""Drawing one id from scores: penalties, temperature, top-k, top-p, and a draw that depends on nothing but its key.
+"""Drawing one id from scores: penalties, temperature, top-k, top-p, and a draw that depends on its key alone.
 
 The order of the steps is that of Hugging Face ``generate()`` for Qwen3-TTS: repetition penalty, end id gate,
 suppressed ids, temperature, top-k, top-p, softmax, draw. The talker's scores go through `restrict` and then
@@ -72,11 +72,11 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
 
     1. ``z[i] = double(scores[i]) / temperature``.
     2. If ``0 < top_k < n``: with t the k-th largest z, keep ``z[i] >= t``, so ties at the edge survive.
-    3. If ``top_p < 1``: order the kept ids ascending by (z, id). With m the largest kept z, let ``s[j]`` be the
-       running sum of ``exp(z - m)`` in that order and S the last one. Drop every j but the last with
+    3. If ``top_p < 1``: order the kept ids ascending by (z, id). With m the largest kept z, let ``s[j]`` be
+       the running sum of ``exp(z - m)`` in that order and S the last one. Drop every j but the last with
        ``s[j] / S <= 1 - top_p``.
-    4. With m the largest kept z, let ``c`` be the running sum of ``exp(z[i] - m)`` over the kept ids in id order
-       and C the last one. The answer is the first kept id with ``c > u * C``.
+    4. With m the largest kept z, let ``c`` be the running sum of ``exp(z[i] - m)`` over the kept ids in id
+       order and C the last one. The answer is the first kept id with ``c > u * C``.
 
     Sums run one term after the other. `exp` may differ from C's in the last bit, which moves a draw only when
     ``u * C`` falls into that bit.
@@ -124,8 +124,8 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
 class Uniforms:
     """Uniform numbers of one request, keyed by (seed, frame, group) and so free of history.
 
-    They are numpy's Philox 4x64-10 with key ``seed`` and counter ``[0, 0, 0, frame]``: frames are 2**192 counter
-    steps apart, and group g takes the g-th double ``(next64 >> 11) * 2**-53`` of its frame.
+    They are numpy's Philox 4x64-10 with key ``seed`` and counter ``[0, 0, 0, frame]``: frames are 2**192
+    counter steps apart, and group g takes the g-th double ``(next64 >> 11) * 2**-53`` of its frame.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Uniforms:
     def __init__(self, seed: int) -> None:
         self._philox = np.random.Philox(key=seed)
         self._generator = np.random.Generator(self._philox)
-        self._state: dict[str, Any] = dict(self._philox.state)
+        self._state: Any = dict(self._philox.state)
         self._key = np.array(self._state["state"]["key"], np.uint64)
 
     def frame(self, frame: int, n: int) -> F64:

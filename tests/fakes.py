@@ -13,7 +13,7 @@ END = 31
 
 @dataclass
 class FakeMetadata:
-    """The fields of `pyomni.metadata.SpeechMetadata` that prompts and loops read, with the ids of a real file."""
+    """What prompts and loops read of a `SpeechMetadata`, with the ids of a real file."""
 
     im_start_id: int = 151644
     im_end_id: int = 151645
@@ -30,7 +30,12 @@ class FakeMetadata:
     codec_think_eos_id: int = 2157
     suppress: tuple[int, int] = (2048, 3072)
     languages: dict[str, int] = field(
-        default_factory=lambda: {"english": 2050, "chinese": 2055, "sichuan_dialect": 2062, "beijing_dialect": 2074}
+        default_factory=lambda: {
+            "english": 2050,
+            "chinese": 2055,
+            "sichuan_dialect": 2062,
+            "beijing_dialect": 2074,
+        }
     )
     speakers: dict[str, int] = field(default_factory=lambda: {"ryan": 3061, "eric": 2875})
     dialects: dict[str, str] = field(default_factory=lambda: {"eric": "sichuan_dialect"})
@@ -60,7 +65,8 @@ class Step(NamedTuple):
 class FakeTalker:
     """A talker whose scores depend on everything its lane has seen, so that a mixed-up lane shows.
 
-    `end_after` maps the first value of a prompt's first row to the number of frames after which the end id leads.
+    `end_after` maps the first value of a prompt's first row to the number of frames after which the end id
+    leads.
     """
 
     def __init__(self, n_lanes: int = 1, n_ctx: int = 512, end_after: dict[int, int] | None = None) -> None:
@@ -79,7 +85,9 @@ class FakeTalker:
 
     def decode(self, rows: np.ndarray, *, lanes: Any = None, head: int = 0) -> Step:
         lanes = list(range(len(rows))) if lanes is None else list(lanes)
-        assert lanes == sorted(lanes) and rows.ndim == 3 and rows.dtype == np.float32
+        assert lanes == sorted(lanes)
+        assert rows.ndim == 3
+        assert rows.dtype == np.float32
         self.calls.append((tuple(lanes), rows.shape[1]))
         out = []
         for lane, new in zip(lanes, rows, strict=True):
@@ -116,7 +124,9 @@ class FakePredictor:
         self.n_lanes, self.closed = n_lanes, False
         self.rows: list[np.ndarray] = []
         self.batches: list[int] = []
-        self.tables = np.random.default_rng(6).standard_normal((N_GROUPS - 1, N_VOCAB, WIDTH)).astype(np.float32)
+        self.tables = (
+            np.random.default_rng(6).standard_normal((N_GROUPS - 1, N_VOCAB, WIDTH)).astype(np.float32)
+        )
         self.talker = FakeTalker()
 
     def rewind(self, lane: int = 0, n_past: int = 0) -> None:
@@ -137,11 +147,15 @@ class FakePredictor:
         from pyomni.options import Draw
         from pyomni.pipelines.speech import predict_groups
 
-        assert uniforms.shape == (len(code0), N_GROUPS - 1) and uniforms.dtype == np.float64
+        assert uniforms.shape == (len(code0), N_GROUPS - 1)
+        assert uniforms.dtype == np.float64
         self.batches.append(len(code0))
         draw = Draw(temperature, top_k, top_p)
         codes = np.stack(
-            [predict_groups(self.talker, self, h, int(c), draw=draw, uniforms=u) for h, c, u in zip(hidden, code0, uniforms)]
+            [
+                predict_groups(self.talker, self, h, int(c), draw=draw, uniforms=u)
+                for h, c, u in zip(hidden, code0, uniforms, strict=False)
+            ]
         )
         rows = self.talker.embed(1, codes[:, 0])
         for g in range(1, N_GROUPS):
@@ -164,7 +178,8 @@ class FakeCodec:
         self.state = 0
 
     def decode(self, codes: np.ndarray, lane: int = 0) -> np.ndarray:
-        assert codes.dtype == np.int32 and codes.ndim == 2
+        assert codes.dtype == np.int32
+        assert codes.ndim == 2
         self.widths.append(len(codes))
         out = []
         for frame in codes:

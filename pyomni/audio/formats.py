@@ -35,13 +35,15 @@ FORMATS: dict[str, tuple[str, str] | None] = {
 class AudioWriter(Protocol):
     """Takes samples as they come; `close` finishes the file it was given."""
 
-    def write(self, pcm: F32) -> None: ...
+    def write(self, pcm: F32) -> None:
+        """Append samples, float32 [n]."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Finish."""
 
 
-def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
-    """Return the format of an output: `format` if given, else the file name's extension; wav for ``-``.
+def format_of(path: str | os.PathLike[str], wanted: str | None = None) -> str:
+    """Return the format of an output: `wanted` if given, else the file name's extension; wav for ``-``.
 
     Raises
     ------
@@ -49,17 +51,17 @@ def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
         Neither names a format pyomni writes.
     """
     text = os.fspath(path)
-    name = format if format is not None else ("wav" if text == "-" else Path(text).suffix[1:])
+    name = wanted if wanted is not None else ("wav" if text == "-" else Path(text).suffix[1:])
     if name.lower() in FORMATS:
         return name.lower()
     known = ", ".join(FORMATS)
-    if format is not None:
-        raise ArgumentError(f"format {format!r} is not one pyomni writes, expected one of: {known}")
+    if wanted is not None:
+        raise ArgumentError(f"format {wanted!r} is not one pyomni writes, expected one of: {known}")
     found = f"ends in '.{name}'" if name else "has no extension"
     raise ArgumentError(f"output file {text!r} {found}, expected one of: {known}; or name the format")
 
 
-def open_writer(file: BinaryIO, format: str, sample_rate: int) -> AudioWriter:
+def open_writer(file: BinaryIO, name: str, sample_rate: int) -> AudioWriter:
     """Return a writer of one of `FORMATS` onto an open binary file or pipe.
 
     Raises
@@ -67,11 +69,11 @@ def open_writer(file: BinaryIO, format: str, sample_rate: int) -> AudioWriter:
     AudioError
         The installed libsndfile cannot write this format, or not at this rate.
     """
-    if format == "wav":
+    if name == "wav":
         return WavWriter(file, sample_rate)
-    if format == "pcm":
+    if name == "pcm":
         return _PcmWriter(file)
-    return _SndfileWriter(file, format, sample_rate)
+    return _SndfileWriter(file, name, sample_rate)
 
 
 class _PcmWriter:
@@ -90,17 +92,17 @@ class _PcmWriter:
 class _SndfileWriter:
     """Compressed formats through libsndfile, which needs to seek: the file gets the bytes on close."""
 
-    def __init__(self, file: BinaryIO, format: str, sample_rate: int) -> None:
+    def __init__(self, file: BinaryIO, name: str, sample_rate: int) -> None:
         import soundfile  # loads libsndfile; only these formats need it
 
         self._file, self._buffer = file, io.BytesIO()
-        container, encoding = FORMATS[format] or ("", "")
+        container, encoding = FORMATS[name] or ("", "")
         try:
             self._sound: Any = soundfile.SoundFile(
                 self._buffer, "w", samplerate=sample_rate, channels=1, format=container, subtype=encoding
             )
         except (soundfile.LibsndfileError, ValueError) as error:
-            raise AudioError(f"{format} at {sample_rate} Hz cannot be written here: {error}") from None
+            raise AudioError(f"{name} at {sample_rate} Hz cannot be written here: {error}") from None
 
     def write(self, pcm: F32) -> None:
         self._sound.write(to_int16(pcm))
@@ -138,7 +140,7 @@ def output_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise OutputFileError(f"output file {text!r} is a folder, expected a file name")
         if target.exists() and not target.is_file():
             with target.open("wb", buffering=0) as device:
-                yield device  # type: ignore[misc]
+                yield device
             return
         target = Path(os.path.realpath(target))  # a link stays a link
         beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
@@ -147,15 +149,15 @@ def output_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         try:
             with os.fdopen(handle, "w+b") as file:
                 yield file
-            os.replace(beside, target)
+            beside.replace(target)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
 
 
-def save(path: str | os.PathLike[str], pcm: F32, sample_rate: int, format: str | None = None) -> None:
-    """Write a whole clip, float32 [n], in the format of the extension or of `format`."""
-    name = format_of(path, format)
+def save(path: str | os.PathLike[str], pcm: F32, sample_rate: int, wanted: str | None = None) -> None:
+    """Write a whole clip, float32 [n], in the format `format_of` names."""
+    name = format_of(path, wanted)
     with output_file(path) as file:
         writer = open_writer(file, name, sample_rate)
         writer.write(pcm)

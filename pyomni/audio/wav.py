@@ -1,7 +1,7 @@
 """WAV written as it is made: 16-bit PCM, one channel.
 
-To a file the sizes in the header are patched on close; to a pipe the header is open-ended (both sizes 0xFFFFFFFF),
-which players read to the end of the stream.
+To a file the sizes in the header are patched on close; to a pipe the header is open-ended (both sizes
+0xFFFFFFFF), which players read to the end of the stream.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def to_int16(pcm: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """
     pcm = np.asarray(pcm, np.float32)
     if pcm.ndim != 1:
-        raise AudioError(f"the samples have shape {list(pcm.shape)}, expected one axis, since speech has one channel")
+        raise AudioError(
+            f"the samples have shape {list(pcm.shape)}, expected one axis, since speech has one channel"
+        )
     if not np.isfinite(pcm).all():
         where = int(np.flatnonzero(~np.isfinite(pcm))[0])
         raise AudioError(f"sample {where} is {pcm[where]}, expected a finite number")
@@ -54,7 +56,11 @@ def header(sample_rate: int, n_bytes: int | None) -> bytes:
     riff = OPEN_ENDED if open_end else data + 36
     # PCM, one channel, 2 bytes a sample
     form = struct.pack("<HHIIHH", 1, 1, sample_rate, sample_rate * 2, 2, 16)
-    return struct.pack("<4sI4s4sI", b"RIFF", riff, b"WAVE", b"fmt ", len(form)) + form + struct.pack("<4sI", b"data", data)
+    return (
+        struct.pack("<4sI4s4sI", b"RIFF", riff, b"WAVE", b"fmt ", len(form))
+        + form
+        + struct.pack("<4sI", b"data", data)
+    )
 
 
 class WavWriter:

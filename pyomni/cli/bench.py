@@ -18,12 +18,14 @@ def add(verbs: Any) -> None:
     p = verbs.add_parser(
         "bench",
         help="time each component",
-        description="Speak a text of fixed length and time each component, on each device or on the one given.",
+        description="Speak a text of fixed length and time each component, on each device or the one given.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.set_defaults(run=run)
-    p.add_argument("path", nargs="?", metavar="MODEL", help="model file; else -m, else $PYOMNI_MODEL, else the toy")
+    p.add_argument(
+        "path", nargs="?", metavar="MODEL", help="model file; else -m, else $PYOMNI_MODEL, else the toy"
+    )
     p.add_argument("--text", default=TEXT, help="what to say")
     p.add_argument("--frames", type=count, default=50, metavar="N", help="frames to make (default 50, 4 s)")
     flags(p)
@@ -47,5 +49,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"  prefill {result['prefill_ms']:9.2f} ms, {result['prompt_positions']} positions")
         for name in ("talker", "predictor", "codec"):
             print(f"  {name:9} {result[f'{name}_ms']:7.2f} ms per frame")
-        print(f"  RTF {result['rtf']:.3f}, first audio after {result['ttfa_s'] * 1000:.1f} ms, peak {result['peak_mb']} MB")
+        print(
+            f"  RTF {result['rtf']:.3f}, first audio after {result['ttfa_s'] * 1000:.1f} ms, "
+            f"peak {result['peak_mb']} MB"
+        )
     return 0

@@ -74,7 +74,9 @@ def flags(parser: argparse.ArgumentParser, *, model: bool = True, device: bool =
         )
     if device:
         parser.add_argument("--device", default="auto", help="auto, cpu, cuda0, vulkan0, ... (default auto)")
-        parser.add_argument("-t", "--threads", type=count, metavar="N", help="CPU threads (default: one per core)")
+        parser.add_argument(
+            "-t", "--threads", type=count, metavar="N", help="CPU threads (default: one per core)"
+        )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no prose; errors only")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout in place of prose")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
@@ -99,14 +101,19 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(value, ensure_ascii=False))
 
 
-def open_model(args: argparse.Namespace, lanes: int = 1, components: tuple[str, ...] | None = None) -> SpeechModel:
+def open_model(
+    args: argparse.Namespace, lanes: int = 1, components: tuple[str, ...] | None = None
+) -> SpeechModel:
     """Open the model the flags ask for, saying so where it is the toy."""
     from pyomni.api import COMPONENTS, SpeechModel, model_path
 
     path = model_path(args.model)
     if args.model is None and not os.environ.get("PYOMNI_MODEL"):
         # not a message: --quiet must not turn noise into a surprise
-        print("pyomni: no model given (-m or $PYOMNI_MODEL): using a toy model, which makes noise, not speech", file=sys.stderr)
+        print(
+            "pyomni: no model given (-m or $PYOMNI_MODEL): using a toy model, which makes noise, not speech",
+            file=sys.stderr,
+        )
     with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
         return SpeechModel(
             path, device=args.device, threads=args.threads, lanes=lanes, components=components or COMPONENTS

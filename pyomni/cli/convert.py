@@ -26,7 +26,12 @@ def add(verbs: Any) -> None:
     p.set_defaults(run=run)
     p.add_argument("source", metavar="SRC", help="folder with config.json and model.safetensors")
     p.add_argument("output", metavar="OUT.gguf", help="appears whole or not at all")
-    p.add_argument("--type", default="q8_0", choices=("f32", "f16", "bf16", "q8_0"), help="of the large matrices (default q8_0)")
+    p.add_argument(
+        "--type",
+        default="q8_0",
+        choices=("f32", "f16", "bf16", "q8_0"),
+        help="of the large matrices (default q8_0)",
+    )
     flags(p, model=False, device=False)
 
 
@@ -36,12 +41,13 @@ def run(args: argparse.Namespace) -> int:
 
     bar: Any = None
 
-    def progress(done: int, total: int, name: str = "") -> None:
+    def progress(name: str, done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
             from tqdm import tqdm
 
             bar = tqdm(total=total, unit="tensor", file=sys.stderr, leave=False)
+        bar.set_postfix_str(name)
         bar.update(done - bar.n)
 
     show = not args.quiet and not args.json and sys.stderr.isatty()

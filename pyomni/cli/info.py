@@ -20,7 +20,12 @@ def add(verbs: Any) -> None:
     """Add the verbs."""
     for name, text, epilog, run in (
         ("voices", "list the speakers of a model", VOICES_EXAMPLE, run_voices),
-        ("info", "what is in a file: components, sizes, types, speakers, languages, defaults", INFO_EXAMPLE, run_info),
+        (
+            "info",
+            "what is in a file: components, sizes, types, speakers, languages, defaults",
+            INFO_EXAMPLE,
+            run_info,
+        ),
     ):
         p = verbs.add_parser(
             name,
@@ -30,7 +35,9 @@ def add(verbs: Any) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         p.set_defaults(run=run)
-        p.add_argument("path", nargs="?", metavar="MODEL", help="model file; else -m, else $PYOMNI_MODEL, else the toy")
+        p.add_argument(
+            "path", nargs="?", metavar="MODEL", help="model file; else -m, else $PYOMNI_MODEL, else the toy"
+        )
         flags(p, device=False)
 
 

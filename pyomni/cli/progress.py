@@ -14,7 +14,9 @@ class Progress:
         if show and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(bar_format="{desc} [{elapsed}]", desc="0.0 s spoken", file=sys.stderr, leave=False)
+            self._bar = tqdm(
+                bar_format="{desc} [{elapsed}]", desc="0.0 s spoken", file=sys.stderr, leave=False
+            )
 
     def update(self, seconds: float, rtf: float | None) -> None:
         """Show a new state."""

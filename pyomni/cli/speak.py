@@ -42,16 +42,27 @@ def add(verbs: Any) -> None:
     p.set_defaults(run=run)
     p.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads stdin")
     p.add_argument("-f", "--file", metavar="FILE", help="read the text from a UTF-8 file")
-    p.add_argument("-o", "--output", metavar="OUT", default="speech.wav", help="default speech.wav; - is stdout")
-    p.add_argument("--format", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default: by OUT's extension)")
+    p.add_argument(
+        "-o", "--output", metavar="OUT", default="speech.wav", help="default speech.wav; - is stdout"
+    )
+    p.add_argument(
+        "--format", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default: by OUT's extension)"
+    )
     flags(p)
     voice = p.add_argument_group("voice")
-    voice.add_argument("--voice", metavar="NAME", help="a speaker of the model (default: its first; see pyomni voices)")
+    voice.add_argument(
+        "--voice", metavar="NAME", help="a speaker of the model (default: its first; see pyomni voices)"
+    )
     voice.add_argument("--design", metavar="TEXT", help="describe the voice (voice design models)")
     voice.add_argument("--instruct", metavar="TEXT", help="how to say it (models trained for it)")
     voice.add_argument("--language", metavar="NAME", default="auto", help="such as english (default auto)")
     draw = p.add_argument_group("sampling", "What is not given takes the model's default.")
-    draw.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same speech (default: random, reported)")
+    draw.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="the same seed gives the same speech (default: random, reported)",
+    )
     draw.add_argument("--temperature", type=float, metavar="X")
     draw.add_argument("--top-k", type=int, metavar="N")
     draw.add_argument("--top-p", type=float, metavar="X")
@@ -59,14 +70,18 @@ def add(verbs: Any) -> None:
     draw.add_argument("--predictor-temperature", type=float, metavar="X", help="of code groups 1 and up")
     draw.add_argument("--predictor-top-k", type=int, metavar="N")
     draw.add_argument("--predictor-top-p", type=float, metavar="X")
-    draw.add_argument("--greedy", action="store_true", help="always the largest score; for tests, since it drones")
+    draw.add_argument(
+        "--greedy", action="store_true", help="always the largest score; for tests, since it drones"
+    )
     length = p.add_argument_group("length")
     length.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech at this length")
     length.add_argument("--no-guard", action="store_true", help="do not cap the length by that of the text")
     more = p.add_argument_group("more")
     more.add_argument("--codes", metavar="OUT.npy", help="also write the codes, int32 [frames, groups]")
     more.add_argument("--from-codes", metavar="IN.npy", help="decode these codes; no text, no language model")
-    more.add_argument("--lanes", type=count, default=1, metavar="N", help="texts decoded together; one text takes one")
+    more.add_argument(
+        "--lanes", type=count, default=1, metavar="N", help="texts decoded together; one text takes one"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -125,9 +140,8 @@ class _Took:
         """Yield the blocks of a text."""
         args = self.args
         if args.design is not None and self.model.info["model_type"] != "voice_design":
-            raise UnsupportedModel(
-                f"--design was given to a {self.model.info['model_type']} model, expected a voice_design model"
-            )
+            found = self.model.info["model_type"]
+            raise UnsupportedModel(f"--design was given to a {found} model, expected a voice_design model")
         stream = self.model.stream(
             text,
             voice=args.voice,
@@ -157,10 +171,17 @@ class _Took:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other."""
-    given = [name for name, value in (("TEXT", args.text), ("-f", args.file), ("--from-codes", args.from_codes)) if value is not None]
+    given = [
+        name
+        for name, value in (("TEXT", args.text), ("-f", args.file), ("--from-codes", args.from_codes))
+        if value is not None
+    ]
     if len(given) != 1:
         found = "nothing to say" if not given else " and ".join(given)
-        raise CliError(USAGE, f"found {found}, expected one of TEXT, -f FILE, - or --from-codes; see `pyomni speak --help`")
+        raise CliError(
+            USAGE,
+            f"found {found}, expected one of TEXT, -f FILE, - or --from-codes; see `pyomni speak --help`",
+        )
     if args.json and args.output == "-":
         raise CliError(USAGE, "--json and -o - both write to stdout, expected one of them")
     if args.design is not None and args.instruct is not None:
@@ -240,7 +261,9 @@ def _report(args: argparse.Namespace, took: _Took) -> None:
     """Print the result: JSON, or a line."""
     frames = 0 if took.codes is None else len(took.codes)
     if took.finish_reason == "length":
-        message(args, f"the speech was cut at {frames} frames ({took.seconds:.1f} s) before the model ended it")
+        message(
+            args, f"the speech was cut at {frames} frames ({took.seconds:.1f} s) before the model ended it"
+        )
     if args.json:
         print_json(
             {

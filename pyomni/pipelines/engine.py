@@ -1,4 +1,4 @@
-"""The sessions behind a speech model: opened when first needed, sized to the request, used by one caller at a time."""
+"""The sessions behind a speech model: opened late, sized to the request, used by one caller at a time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ class SpeechEngine:
     def fit(self, layout: PromptLayout, options: GenerationOptions, *, frames_asked: bool) -> Plan:
         """Check that a prompt and its frames fit the checkpoint.
 
-        A frame takes one position. Where the caller set no number of frames, they are cut to the room there is.
+        A frame takes one position. Where the caller set no number of frames, they are cut to the room there
+        is.
 
         Raises
         ------
@@ -79,9 +80,10 @@ class SpeechEngine:
         n, n_max = len(layout.positions), self.meta.n_ctx_max
         room = n_max - n
         if room < max(options.min_frames, 1):
+            most = n_max - max(options.min_frames, 1)
             raise ContextFull(
-                f"the text makes a prompt of {n} positions, expected at most {n_max - max(options.min_frames, 1)} "
-                f"of the {n_max} this model holds, so that there is room to speak"
+                f"the text makes a prompt of {n} positions, expected at most {most} of the {n_max} this "
+                "model holds, so that there is room to speak"
             )
         if options.max_frames > room:
             if frames_asked:
@@ -103,8 +105,8 @@ class SpeechEngine:
         """
         if not self._lock.acquire(blocking=False):
             raise SessionBusy(
-                "the model is already speaking, in another thread or in a stream that was not read to its end "
-                "or closed; expected one caller at a time"
+                "the model is already speaking, in another thread or in a stream that was not read to its "
+                "end or closed; expected one caller at a time"
             )
         try:
             yield
@@ -121,7 +123,9 @@ class SpeechEngine:
 
         return generate(talker, predictor, requests(), self.meta, timings)
 
-    def pcm(self, frames: Iterable[npt.NDArray[np.int32]], timings: Timings | None = None) -> Iterator[npt.NDArray[np.float32]]:
+    def pcm(
+        self, frames: Iterable[npt.NDArray[np.int32]], timings: Timings | None = None
+    ) -> Iterator[npt.NDArray[np.float32]]:
         """Decode frames to samples; call it inside `use`. See `pyomni.pipelines.speech.pcm_blocks`."""
         if self._codec is None:
             self.require("codec_decoder")

@@ -1,8 +1,8 @@
 """Text and voice to talker rows: the only file that knows the prompt layout of Qwen3-TTS.
 
-A talker position is the sum of a text-side row and a codec-side row; either may be missing. `layout` says which
-ids stand where, `build` turns that into rows. Layouts follow ``Qwen3TTSForConditionalGeneration.generate`` of
-qwen-tts 0.1.1; docs/architecture.md has the table.
+A talker position is the sum of a text-side row and a codec-side row; either may be missing. `layout` says
+which ids stand where, `build` turns that into rows. Layouts follow
+``Qwen3TTSForConditionalGeneration.generate`` of qwen-tts 0.1.1; docs/architecture.md has the table.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def instruct_ids(tokenizer: Encoder, meta: SpeechMetadata, instruct: str) -> lis
 def language_id(meta: SpeechMetadata, language: str | None, speaker: str | None) -> int | None:
     """Return the codec id of a language, or None for none.
 
-    None and ``auto`` are no language. A speaker that speaks a dialect overrides those and ``chinese`` with it;
-    any other explicit language wins over the dialect.
+    None and ``auto`` are no language. A speaker that speaks a dialect overrides those and ``chinese`` with
+    it; any other explicit language wins over the dialect.
 
     Raises
     ------
@@ -176,8 +176,8 @@ def layout(
     instruct : sequence of int
         Ids of the wrapped instruction (`instruct_ids`).
     streaming : bool
-        True: the first text token ends the prompt and the others trail, one per frame. False: all text is in the
-        prompt.
+        True: the first text token ends the prompt and the others trail, one per frame. False: all text is in
+        the prompt.
     """
     if language is None:
         tags = [meta.codec_nothink_id, meta.codec_think_bos_id, meta.codec_think_eos_id]
@@ -219,7 +219,7 @@ def build(
     text_table = _Rows(embed, TEXT, [i for i in text if i is not None] + [*plan.trailing, plan.pad])
     codec_table = _Rows(embed, CODEC, [i for i in codec if i is not None and i != SPEAKER_ROW])
     rows = np.zeros((len(text), text_table.width), np.float32)  # [n, n_embd]
-    for row, t, c in zip(rows, text, codec):
+    for row, t, c in zip(rows, text, codec, strict=False):
         if t is not None:
             row += text_table[t]
         if c == SPEAKER_ROW:
@@ -229,7 +229,7 @@ def build(
         elif c is not None:
             row += codec_table[c]
     trailing = np.zeros((len(plan.trailing), text_table.width), np.float32)  # [n_trailing, n_embd]
-    for row, t in zip(trailing, plan.trailing):
+    for row, t in zip(trailing, plan.trailing, strict=False):
         row += text_table[t]
     return TalkerPrompt(rows, trailing, text_table[plan.pad].copy())
 

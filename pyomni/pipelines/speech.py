@@ -1,7 +1,7 @@
 """The generation loop: prompts in, frames of codes out, on the lanes of one talker.
 
-There is one loop. A single stream is one lane of it; several texts share its steps, so the weights are read once
-for all of them, and a lane that ends takes the next waiting request.
+There is one loop. A single stream is one lane of it; several texts share its steps, so the weights are read
+once for all of them, and a lane that ends takes the next waiting request.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Event(NamedTuple):
 
 @dataclass
 class Timings:
-    """Seconds spent by component, and how much they did. Frames count every lane, steps count once for all."""
+    """Seconds spent by component, and how much they did. Frames count each lane, steps all lanes once."""
 
     prefill_s: float = 0.0
     talker_s: float = 0.0
@@ -89,7 +89,9 @@ class _Lane:
     hidden: F32  # [n_hidden]
     seen: npt.NDArray[np.bool_]  # [n_vocab], ids of group 0 generated so far
     draws: Uniforms
-    uniforms: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # [n_groups], of this frame
+    uniforms: npt.NDArray[np.float64] = field(
+        default_factory=lambda: np.empty(0)
+    )  # [n_groups], of this frame
     n_frames: int = 0
 
     def pick(self, meta: SpeechMetadata) -> int:
@@ -116,14 +118,16 @@ def generate(
 ) -> Iterator[Event]:
     """Speak requests on the lanes of a talker and yield frames as they are made.
 
-    Each prompt is prefilled alone in its lane; then the live lanes step together. Frame g of a request draws with
-    the numbers (seed, g, group), so its codes do not depend on its lane, its neighbours or when it started. After
-    `max_frames` frames one more id is drawn, as the official package does, to tell "stop" from "length".
+    Each prompt is prefilled alone in its lane; then the live lanes step together. Frame g of a request draws
+    with the numbers (seed, g, group), so its codes do not depend on its lane, its neighbours or when it
+    started. After `max_frames` frames one more id is drawn, as the official package does, to tell "stop" from
+    "length".
 
     Parameters
     ----------
     talker, predictor : DecoderLM
-        With the same number of lanes; the talker's are rewound first, the predictor keeps nothing between frames.
+        With the same number of lanes; the talker's are rewound first, the predictor keeps nothing between
+        frames.
     requests : iterable of Request
         Taken one by one, when a lane is free.
     meta : SpeechMetadata
@@ -168,7 +172,7 @@ def generate(
         start = perf_counter()
         codes, rows = _fill_groups(predictor, states, code0)
         clock.predictor_s += perf_counter() - start
-        for state, frame in zip(states, codes):
+        for state, frame in zip(states, codes, strict=False):
             yield Event(state.index, frame, None)
         for i, state in enumerate(states):
             rows[i] += state.request.prompt.text_row(state.n_frames)
@@ -191,12 +195,17 @@ def _start(talker: DecoderLM, lane: int, index: int, request: Request, clock: Ti
     clock.n_prefill += len(request.prompt.rows)
     logits = step.logits[0].copy()
     return _Lane(
-        index, request, logits, step.hidden[0].copy(), np.zeros(logits.size, np.bool_), Uniforms(request.options.seed)
+        index,
+        request,
+        logits,
+        step.hidden[0].copy(),
+        np.zeros(logits.size, np.bool_),
+        Uniforms(request.options.seed),
     )
 
 
 def _fill_groups(predictor: DecoderLM, states: Sequence[_Lane], code0: Sequence[int]) -> tuple[I32, F32]:
-    """Fill in groups 1..n-1 of one frame for several lanes: int32 [L, n_groups] and the row sums [L, n_embd]."""
+    """Fill in groups 1..n-1 of a frame for several lanes: int32 [L, n_groups], row sums [L, n_embd]."""
     by_draw: dict[Draw, list[int]] = {}  # one call draws one way
     for i, state in enumerate(states):
         by_draw.setdefault(state.request.options.predictor, []).append(i)
@@ -227,8 +236,8 @@ def predict_groups(
 ) -> I32:
     """Fill in code groups 1..n-1 of one frame, one step at a time.
 
-    This is the definition. The loop calls `DecoderLM.groups`, the same frame as one graph, and a test holds the
-    two equal.
+    This is the definition. The loop calls `DecoderLM.groups`, the same frame as one graph, and a test holds
+    the two equal.
 
     Parameters
     ----------

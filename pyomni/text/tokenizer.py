@@ -1,7 +1,7 @@
 """The Qwen2 byte-level BPE tokenizer, built from the vocabulary a GGUF file carries.
 
-Text is NFC-normalised, split by the Qwen2 pattern and merged byte by byte. Spellings of special tokens in the text
-are ordinary text: a user cannot type a control token. Their ids come from the file's metadata instead.
+Text is NFC-normalised, split by the Qwen2 pattern and merged byte by byte. Spellings of special tokens in the
+text are ordinary text: a user cannot type a control token. Their ids come from the file's metadata instead.
 """
 
 from __future__ import annotations
@@ -52,15 +52,20 @@ class Tokenizer:
 
         if len(tokens) != len(token_types):
             raise ModelFormatError(
-                f"tokenizer.ggml.token_type has {len(token_types)} entries, expected {len(tokens)}, one per token"
+                f"tokenizer.ggml.token_type has {len(token_types)} entries, expected one for each "
+                f"of the {len(tokens)} tokens"
             )
         self.n_tokens = len(tokens)
-        vocab = {text: i for i, (text, kind) in enumerate(zip(tokens, token_types)) if kind == NORMAL}
+        vocab = {
+            text: i for i, (text, kind) in enumerate(zip(tokens, token_types, strict=False)) if kind == NORMAL
+        }
         pairs = []
         for merge in merges:
             left, found, right = merge.partition(" ")
             if not found:
-                raise ModelFormatError(f"tokenizer.ggml.merges holds {merge!r}, expected two tokens with a space between")
+                raise ModelFormatError(
+                    f"tokenizer.ggml.merges holds {merge!r}, expected two tokens with a space between"
+                )
             pairs.append((left, right))
         try:
             backend = Backend(models.BPE(vocab=vocab, merges=pairs))
@@ -78,7 +83,8 @@ class Tokenizer:
         if missing:
             # a byte outside the vocabulary would vanish from the speech without a word
             raise ModelFormatError(
-                f"tokenizer.ggml.tokens lacks {len(missing)} of the 256 single bytes, {missing[0]!r} among them"
+                f"tokenizer.ggml.tokens lacks {len(missing)} single bytes, {missing[0]!r} among them, "
+                "expected all 256"
             )
         self._backend = backend
 
@@ -94,7 +100,8 @@ class Tokenizer:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise ArgumentError(
-                f"the text has the lone surrogate {text[error.start]!r} at character {error.start}, expected Unicode text"
+                f"the text has the lone surrogate {text[error.start]!r} at character {error.start}, "
+                "expected Unicode text"
             ) from None
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 

@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-
 from fakes import N_GROUPS, FakeCodec, FakePredictor, FakeTalker, small_metadata
+
 from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
 from pyomni.options import Draw, GenerationOptions
 from pyomni.pipelines.engine import SpeechEngine
@@ -112,7 +112,8 @@ def test_one_caller_at_a_time():
         thread.join()
         with pytest.raises(SessionBusy):
             e.close()
-    assert len(caught) == 1 and "already speaking" in caught[0]
+    assert len(caught) == 1
+    assert "already speaking" in caught[0]
     with e.use():
         pass
 

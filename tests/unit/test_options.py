@@ -47,8 +47,8 @@ def test_unset_fields_take_the_files_values():
 def test_set_fields_win():
     got = resolve(
         SpeechOptions(
-            temperature=0.5, top_k=7, top_p=0.4, repetition_penalty=1.2, predictor_temperature=0.0, max_frames=9,
-            min_frames=4, streaming_layout=True,
+            temperature=0.5, top_k=7, top_p=0.4, repetition_penalty=1.2, predictor_temperature=0.0,
+            max_frames=9, min_frames=4, streaming_layout=True,
         )
     )  # fmt: skip
     assert got.talker == Draw(0.5, 7, 0.4)
@@ -81,17 +81,18 @@ def test_one_frame_is_a_fair_wish():
 
 def test_a_missing_seed_is_drawn_anew():
     seeds = {resolve(SpeechOptions()).seed for _ in range(8)}
-    assert len(seeds) == 8 and all(0 <= seed < 2**63 for seed in seeds)
+    assert len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("seed", -1), ("seed", 2**64), ("seed", 1.5), ("seed", "7"), ("seed", True),
-        ("temperature", -0.1), ("temperature", float("nan")), ("temperature", float("inf")), ("temperature", "hot"),
-        ("top_k", -1), ("top_k", 2.0), ("top_p", 0.0), ("top_p", 1.01), ("repetition_penalty", 0.0),
-        ("predictor_temperature", -1), ("predictor_top_k", -5), ("predictor_top_p", 2),
-        ("max_frames", 0), ("min_frames", -1),
+        ("temperature", -0.1), ("temperature", float("nan")), ("temperature", float("inf")), ("temperature",
+        "hot"), ("top_k", -1), ("top_k", 2.0), ("top_p", 0.0), ("top_p", 1.01), ("repetition_penalty", 0.0),
+        ("predictor_temperature", -1), ("predictor_top_k", -5), ("predictor_top_p", 2), ("max_frames", 0),
+        ("min_frames", -1),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_named(field: str, value: object):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from fakes import FakeMetadata, FakeTokenizer
+
 from pyomni.errors import ArgumentError
 from pyomni.pipelines.prompt import (
     CODEC,
@@ -112,7 +112,7 @@ def test_language_and_dialect(language: str | None, speaker: str | None, expecte
 
 @pytest.mark.parametrize("language", ["klingon", "sichuan_dialect", ""])
 def test_unknown_language_lists_what_there_is(language: str):
-    with pytest.raises(ArgumentError, match="expected one of: auto, english, chinese$"):
+    with pytest.raises(ArgumentError, match=r"expected one of: auto, english, chinese$"):
         language_id(META, language, "ryan")
 
 
@@ -135,7 +135,8 @@ def embed(table: int, ids) -> np.ndarray:
 def test_rows_are_the_sums_the_layout_says(streaming: bool):
     plan = layout(META, TOKENIZER, X, language=2050, speaker=3061, streaming=streaming)
     prompt = build(plan, embed)
-    assert prompt.rows.dtype == np.float32 and prompt.rows.shape == (len(plan.positions), 3)
+    assert prompt.rows.dtype == np.float32
+    assert prompt.rows.shape == (len(plan.positions), 3)
     for row, (t, c) in zip(prompt.rows, plan.positions, strict=True):
         want = np.zeros(3, np.float32)
         if t is not None:
@@ -144,7 +145,9 @@ def test_rows_are_the_sums_the_layout_says(streaming: bool):
             want += table_row(CODEC, c)
         assert np.array_equal(row, want)
     later = [*plan.trailing, PAD, PAD]
-    assert [prompt.text_row(g).tolist() for g in range(len(later))] == [table_row(TEXT, i).tolist() for i in later]
+    assert [prompt.text_row(g).tolist() for g in range(len(later))] == [
+        table_row(TEXT, i).tolist() for i in later
+    ]
 
 
 def test_a_cloned_speaker_is_a_row():

@@ -19,7 +19,9 @@ def drawn(logits: np.ndarray, draw: Draw, n: int = 400) -> set[int]:
     return {pick(logits, draw, u) for u in np.linspace(0, 1, n, endpoint=False)}
 
 
-def restricted(logits: np.ndarray, *, seen: list[int] | None = None, penalty: float = 1.0, may_end: bool = True) -> np.ndarray:
+def restricted(
+    logits: np.ndarray, *, seen: list[int] | None = None, penalty: float = 1.0, may_end: bool = True
+) -> np.ndarray:
     mask = np.zeros(logits.size, bool)
     mask[seen or []] = True
     return restrict(logits, seen=mask, penalty=penalty, end_id=4, may_end=may_end, suppress=(3, 6))
@@ -116,4 +118,6 @@ def test_uniforms_depend_on_their_key_alone():
 def test_uniforms_lie_in_range_and_take_any_seed():
     for seed in (0, 1, 2**63 - 1, 2**64 - 1):
         values = uniforms(seed, 10**6, 64)
-        assert values.dtype == np.float64 and (values >= 0).all() and (values < 1).all()
+        assert values.dtype == np.float64
+        assert (values >= 0).all()
+        assert (values < 1).all()

@@ -6,8 +6,19 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from fakes import (
+    END,
+    HOP,
+    N_GROUPS,
+    N_VOCAB,
+    WIDTH,
+    FakeCodec,
+    FakePredictor,
+    FakeTalker,
+    prompt_rows,
+    small_metadata,
+)
 
-from fakes import END, HOP, N_GROUPS, N_VOCAB, WIDTH, FakeCodec, FakePredictor, FakeTalker, prompt_rows, small_metadata
 from pyomni.options import Draw, GenerationOptions
 from pyomni.pipelines.prompt import TalkerPrompt
 from pyomni.pipelines.speech import Request, Timings, generate, pcm_blocks, predict_groups
@@ -18,9 +29,15 @@ META = small_metadata()
 
 def options(seed: int = 1, **changes) -> GenerationOptions:
     values = {
-        "seed": seed, "talker": Draw(1.0), "predictor": Draw(1.0), "repetition_penalty": 1.0, "max_frames": 20,
-        "min_frames": 2, "streaming_layout": False, **changes,
-    }  # fmt: skip
+        "seed": seed,
+        "talker": Draw(1.0),
+        "predictor": Draw(1.0),
+        "repetition_penalty": 1.0,
+        "max_frames": 20,
+        "min_frames": 2,
+        "streaming_layout": False,
+    }
+    values.update(changes)
     return GenerationOptions(**values)
 
 
@@ -30,7 +47,12 @@ def request(key: int, n_trailing: int = 0, **changes) -> Request:
     return Request(TalkerPrompt(prompt_rows(key), trailing, pad), options(**changes))
 
 
-def run(requests: Iterable[Request], lanes: int = 1, end_after: dict[int, int] | None = None, timings: Timings | None = None):
+def run(
+    requests: Iterable[Request],
+    lanes: int = 1,
+    end_after: dict[int, int] | None = None,
+    timings: Timings | None = None,
+):
     """Return for each request its codes [n_frames, n_groups] and its finish reason."""
     frames: dict[int, list[np.ndarray]] = {}
     reasons: dict[int, str] = {}
@@ -40,7 +62,8 @@ def run(requests: Iterable[Request], lanes: int = 1, end_after: dict[int, int] |
         if event.codes is None:
             reasons[event.request] = event.finish_reason
         else:
-            assert event.codes.shape == (N_GROUPS,) and event.codes.dtype == np.int32
+            assert event.codes.shape == (N_GROUPS,)
+            assert event.codes.dtype == np.int32
             frames.setdefault(event.request, []).append(event.codes)
     return [(np.stack(frames[i]), reasons[i]) for i in sorted(reasons)], talker, predictor
 
@@ -76,7 +99,11 @@ def test_suppressed_ids_never_appear():
 
 def test_repetition_penalty_acts_on_what_was_generated():
     talker = FakeTalker()
-    best = {int(e.codes[0]) for e in generate(talker, FakePredictor(), [request(1, talker=Draw(0.0))], META) if e.codes is not None}
+    best = {
+        int(e.codes[0])
+        for e in generate(talker, FakePredictor(), [request(1, talker=Draw(0.0))], META)
+        if e.codes is not None
+    }
     # an overwhelming penalty: no id can lead twice, so 20 frames have 20 ids
     [(codes, _)], _, _ = run([request(1, talker=Draw(0.0), repetition_penalty=1e6)])
     assert len(set(codes[:, 0].tolist())) == len(codes) == 20
@@ -94,10 +121,11 @@ def test_a_lane_gives_what_the_request_gets_alone(lanes: int):
     end_after = {1: 3, 2: 9, 3: 2, 4: 30, 5: 6}
     requests = [request(key, seed=key * 10, n_trailing=key) for key in end_after]
     alone = [run([one], end_after=end_after)[0][0] for one in requests]
-    together, talker, predictor = run(requests, lanes, end_after)
+    together, _talker, predictor = run(requests, lanes, end_after)
     assert [reason for _, reason in together] == ["stop", "stop", "stop", "length", "stop"]
     for (codes, reason), (want, want_reason) in zip(together, alone, strict=True):
-        assert np.array_equal(codes, want) and reason == want_reason
+        assert np.array_equal(codes, want)
+        assert reason == want_reason
     assert max(predictor.batches) == min(lanes, 5)
 
 
@@ -127,7 +155,11 @@ def test_prompts_are_prefilled_alone_and_steps_are_shared():
 
 
 def test_requests_that_draw_differently_share_a_step():
-    mixed = [request(1, predictor=Draw(0.0)), request(2, predictor=Draw(1.0)), request(3, predictor=Draw(0.0))]
+    mixed = [
+        request(1, predictor=Draw(0.0)),
+        request(2, predictor=Draw(1.0)),
+        request(3, predictor=Draw(0.0)),
+    ]
     alone = [run([one])[0][0][0] for one in mixed]
     together, _, predictor = run(mixed, 3)
     assert all(np.array_equal(codes, want) for (codes, _), want in zip(together, alone, strict=True))
@@ -164,7 +196,9 @@ def test_timings_count_lanes_and_steps():
     timings = Timings()
     run([request(1, max_frames=4), request(2, max_frames=4)], 2, timings=timings)
     assert (timings.n_prefill, timings.n_frames, timings.n_steps) == (6, 8, 4)
-    assert timings.talker_s > 0 and timings.predictor_s > 0 and timings.prefill_s > 0
+    assert timings.talker_s > 0
+    assert timings.predictor_s > 0
+    assert timings.prefill_s > 0
 
 
 @pytest.mark.parametrize("draw", [Draw(0.0), Draw(0.9, 5, 0.9)])
@@ -172,8 +206,14 @@ def test_the_step_loop_feeds_each_group_to_the_next(draw: Draw):
     talker, predictor = FakeTalker(), FakePredictor()
     hidden = np.arange(WIDTH, dtype=np.float32)
     codes = predict_groups(talker, predictor, hidden, 3, draw=draw, uniforms=uniforms(1, 0, N_GROUPS)[1:])
-    assert codes[0] == 3 and codes.shape == (N_GROUPS,) and (codes < N_VOCAB).all()
-    fed = [hidden, talker.embed(1, [3])[0], *(predictor.tables[g - 1][codes[g]] for g in range(1, N_GROUPS - 1))]
+    assert codes[0] == 3
+    assert codes.shape == (N_GROUPS,)
+    assert (codes < N_VOCAB).all()
+    fed = [
+        hidden,
+        talker.embed(1, [3])[0],
+        *(predictor.tables[g - 1][codes[g]] for g in range(1, N_GROUPS - 1)),
+    ]
     assert np.array_equal(np.stack(predictor.rows), np.stack(fed))
 
 
@@ -188,7 +228,16 @@ def widths(n: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("n", "expected"),
-    [(0, []), (1, [1]), (2, [1, 1]), (3, [1, 2]), (7, [1, 2, 4]), (8, [1, 2, 4, 1]), (31, [1, 2, 4, 8, 8, 8]), (33, [1, 2, 4, 8, 8, 8, 2])],
+    [
+        (0, []),
+        (1, [1]),
+        (2, [1, 1]),
+        (3, [1, 2]),
+        (7, [1, 2, 4]),
+        (8, [1, 2, 4, 1]),
+        (31, [1, 2, 4, 8, 8, 8]),
+        (33, [1, 2, 4, 8, 8, 8, 2]),
+    ],
 )
 def test_widths_of_codec_calls(n: int, expected: list[int]):
     assert widths(n) == expected

@@ -1,0 +1,202 @@
+"""vendor/fetch.py: only the archive the lock names is unpacked, only inside, and only once."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FETCH = Path(__file__).resolve().parents[2] / "vendor" / "fetch.py"
+
+
+def load_fetch() -> ModuleType:
+    """Import vendor/fetch.py, which is a program and no part of the package."""
+    spec = importlib.util.spec_from_file_location("vendor_fetch", FETCH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+fetch = load_fetch()
+
+GOOD = {
+    "ggml_python-1.0/README.md": b"outside the wanted folder",
+    "ggml_python-1.0/vendor/ggml/CMakeLists.txt": b"project(ggml)\n",
+    "ggml_python-1.0/vendor/ggml/src/ggml.c": b"int main(void) { return 0; }\n",
+    "ggml_python-1.0/vendor/ggml-other/file": b"a neighbour whose name begins alike",
+}
+
+
+def make_archive(path: Path, files: dict[str, bytes], links: dict[str, str] | None = None) -> Path:
+    """Write a .tar.gz of `files` (name to contents) and symbolic `links` (name to target)."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, contents in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+        for name, target in (links or {}).items():
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.SYMTYPE
+            member.linkname = target
+            tar.addfile(member)
+    return path
+
+
+def lock_of(archive: Path, **changes: str):
+    """Return the lock that names `archive`."""
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    values = {
+        "package": "ggml-python",
+        "version": "1.0",
+        "sha256": sha256,
+        "folder": "vendor/ggml",
+        "ggml": "1.2.3",
+    }
+    return fetch.Lock(**{**values, **changes})
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return make_archive(tmp_path / "good.tar.gz", GOOD)
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    return tmp_path / "vendor" / "ggml"
+
+
+def everything_under(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_unpacks_only_the_wanted_folder(archive: Path, destination: Path) -> None:
+    assert fetch.fetch(lock_of(archive), destination, archive)
+    assert everything_under(destination) == [".fetched", "CMakeLists.txt", "src/ggml.c"]
+    assert (destination / "CMakeLists.txt").read_bytes() == b"project(ggml)\n"
+    assert [path.name for path in destination.parent.iterdir()] == ["ggml"]  # nothing left beside it
+
+
+def test_second_call_needs_no_archive(archive: Path, destination: Path) -> None:
+    lock = lock_of(archive)
+    assert fetch.fetch(lock, destination, archive)
+    before = (destination / "CMakeLists.txt").stat()
+    archive.unlink()
+    assert not fetch.fetch(lock, destination, archive)
+    assert (destination / "CMakeLists.txt").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_changed_lock_fetches_again(archive: Path, destination: Path, tmp_path: Path) -> None:
+    fetch.fetch(lock_of(archive), destination, archive)
+    newer = make_archive(tmp_path / "newer.tar.gz", {"g-2/vendor/ggml/CMakeLists.txt": b"project(ggml2)\n"})
+    assert fetch.fetch(lock_of(newer, version="2.0"), destination, newer)
+    assert everything_under(destination) == [".fetched", "CMakeLists.txt"]
+    assert (destination / "CMakeLists.txt").read_bytes() == b"project(ggml2)\n"
+
+
+def test_hash_mismatch_names_file_found_and_expected(archive: Path, destination: Path) -> None:
+    lock = lock_of(archive)
+    archive.write_bytes(archive.read_bytes() + b"tampered")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    with pytest.raises(fetch.FetchError) as caught:
+        fetch.fetch(lock, destination, archive)
+    assert all(words in str(caught.value) for words in (str(archive), found, lock.sha256))
+    assert list(destination.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../escaped",
+        "ggml_python-1.0/vendor/ggml/../../../../escaped",
+        "/tmp/escaped",
+        "ggml_python-1.0/vendor/ggml/..\\..\\escaped",
+        "C:/escaped",
+    ],
+)
+def test_a_path_that_escapes_refuses_the_archive(name: str, destination: Path, tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "bad.tar.gz", {**GOOD, name: b"out"})
+    with pytest.raises(fetch.FetchError, match="expected only paths below its top folder"):
+        fetch.fetch(lock_of(archive), destination, archive)
+    assert list(destination.parent.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*escaped*")] == []
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../../outside", "CMakeLists.txt"])
+def test_a_link_refuses_the_archive(target: str, destination: Path, tmp_path: Path) -> None:
+    links = {"ggml_python-1.0/vendor/ggml/link": target}
+    archive = make_archive(tmp_path / "bad.tar.gz", GOOD, links)
+    with pytest.raises(fetch.FetchError, match="vendor/ggml/link' is a link or a device"):
+        fetch.fetch(lock_of(archive), destination, archive)
+    assert list(destination.parent.iterdir()) == []
+
+
+def test_missing_folder(destination: Path, tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "other.tar.gz", {"ggml_python-1.0/README.md": b""})
+    with pytest.raises(fetch.FetchError, match="has no files in 'vendor/ggml'"):
+        fetch.fetch(lock_of(archive), destination, archive)
+    assert not destination.exists()
+
+
+def test_not_an_archive(destination: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "page.tar.gz"
+    archive.write_text("<html>not found</html>")
+    with pytest.raises(fetch.FetchError, match="cannot be unpacked"):
+        fetch.fetch(lock_of(archive), destination, archive)
+    with pytest.raises(fetch.FetchError, match="cannot be read"):
+        fetch.fetch(lock_of(archive), destination, tmp_path / "absent.tar.gz")
+
+
+def test_somebody_elses_folder_is_left_alone(archive: Path, destination: Path) -> None:
+    destination.mkdir(parents=True)
+    (destination / "mine.c").write_text("keep me")
+    with pytest.raises(fetch.FetchError, match="carries no .fetched"):
+        fetch.fetch(lock_of(archive), destination, archive)
+    assert everything_under(destination) == ["mine.c"]
+
+
+def test_lock_with_a_missing_key(tmp_path: Path) -> None:
+    path = tmp_path / "ggml.lock"
+    path.write_text("# comment\npackage = ggml-python\nversion =\n")
+    with pytest.raises(
+        fetch.FetchError, match=r"expected \['folder', 'ggml', 'package', 'sha256', 'version'\]"
+    ):
+        fetch.read_lock(path)
+
+
+def test_the_committed_lock_names_one_archive() -> None:
+    lock = fetch.read_lock(FETCH.parent / "ggml.lock")
+    assert len(bytes.fromhex(lock.sha256)) == 32
+    assert all(part.isdigit() for part in lock.ggml.split("."))
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_as_a_program(tampered: bool, archive: Path, destination: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "ggml.lock"
+    lock.write_text(lock_of(archive).stamp)
+    if tampered:
+        archive.write_bytes(archive.read_bytes() + b"tampered")
+    run = subprocess.run(
+        [sys.executable, str(FETCH), "--lock", str(lock), "--into", str(destination)],
+        env={**os.environ, "PYOMNI_GGML_ARCHIVE": str(archive)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tampered:
+        assert (run.returncode, run.stdout) == (1, "")
+        assert run.stderr.startswith(f"fetch.py: error: {archive}: has sha256 ")
+        assert not destination.exists()
+    else:
+        assert (run.returncode, run.stdout) == (0, "ggml 1.2.3 from ggml-python 1.0: fetched\n")
+        assert destination.is_dir()
