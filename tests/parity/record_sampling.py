@@ -31,14 +31,16 @@ def cases() -> list[dict]:
         out.append(
             {
                 "scores": scores.astype(np.float32),
-                "seen": np.unique(rng.integers(0, 40, rng.integers(1, 12))) if i % 4 != 3 else np.zeros(0, np.int64),
+                "seen": np.unique(rng.integers(0, 40, rng.integers(1, 12)))
+                if i % 4 != 3
+                else np.zeros(0, np.int64),
                 "penalty": [1.0, 1.05, 1.3, 2.0][i % 4],
                 "temperature": [1.0, 0.9, 0.5, 1.7, 0.2][i % 5],
                 "top_k": [0, 50, 5, 1, 20, 63, 64, 400][i % 8],
                 "top_p": [1.0, 0.9, 0.5, 0.05, 0.999, 1.0, 0.3][i % 7],
             }
         )
-    # ties at both edges, with sums that are exact in float32: eight equal scores, everything else out of reach
+    # ties at both edges, with sums exact in float32: eight equal scores, everything else out of reach
     for top_k, top_p in ((3, 1.0), (0, 0.5), (5, 0.5), (0, 0.25), (0, 0.75), (8, 1e-6)):
         scores = np.full(N_VOCAB, -80, np.float32)
         scores[[2, 3, 5, 7, 11, 13, 17, 19]] = 1.0
@@ -70,7 +72,7 @@ def probabilities(case: dict) -> np.ndarray:
     )
     config._eos_token_tensor = torch.tensor([END_ID])
     processors = Bare()._get_logits_processor(config, input_ids_seq_length=0, device="cpu")
-    # the talker's prompt is embeddings, so the ids so far are exactly the ids generated; the last one is repeated
+    # the talker's prompt is embeddings, so the ids so far are those generated; the last one is repeated
     seen = case["seen"].tolist()
     ids = torch.tensor([seen + seen[-1:]], dtype=torch.long).reshape(1, -1)
     case["n_new"] = ids.shape[1]
@@ -85,7 +87,9 @@ def main() -> None:
     seen = np.zeros((len(rows), N_VOCAB), bool)
     for mask, case in zip(seen, rows, strict=True):
         mask[case["seen"]] = True
-    settings = {k: np.array([c[k] for c in rows]) for k in ("n_new", "penalty", "temperature", "top_k", "top_p")}
+    settings = {
+        k: np.array([c[k] for c in rows]) for k in ("n_new", "penalty", "temperature", "top_k", "top_p")
+    }
     np.savez_compressed(
         OUT, scores=np.stack([c["scores"] for c in rows]), seen=seen, probs=probs, end_id=END_ID,
         suppress=np.array(SUPPRESS), **settings,

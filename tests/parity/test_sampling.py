@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pyomni.options import Draw
 from pyomni.sampling import pick, restrict
 
@@ -28,10 +29,10 @@ def scores_and_draw(i: int) -> tuple[np.ndarray, Draw]:
 
 
 def recorded(i: int) -> tuple[np.ndarray, bool]:
-    """Return case i's probabilities, float64 [n_vocab], and whether equal scores lie on both sides of the edge.
+    """Return case i's probabilities, float64 [n_vocab], and whether equal scores lie across the cut.
 
-    The top-p step sorts without promising an order for equal scores, so how many of them survive is defined and
-    which is not (it differs between machines). Ours keeps the higher ids; the recorded ones are moved there.
+    The top-p step sorts without promising an order for equal scores, so how many of them survive is defined
+    and which is not (it differs between machines). Ours keeps the higher ids; the recorded are moved there.
     """
     scores, _ = scores_and_draw(i)
     probs = RECORDED["probs"][i].astype(np.float64)
@@ -44,8 +45,8 @@ def recorded(i: int) -> tuple[np.ndarray, bool]:
 
 @pytest.mark.parametrize("i", range(N))
 def test_kept_ids_and_probabilities(i: int) -> None:
-    # `pick` answers with the id whose stretch of [0, 1) holds u, ids in order. So it keeps the same ids with the
-    # same probabilities exactly when each stretch begins and ends where the recorded running sum does.
+    # `pick` answers with the id whose stretch of [0, 1) holds u, ids in order. So it keeps the same ids with
+    # the same probabilities exactly when each stretch begins and ends where the recorded running sum does.
     scores, draw = scores_and_draw(i)
     probs, _ = recorded(i)  # [n_vocab]
     ends = np.cumsum(probs)

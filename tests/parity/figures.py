@@ -1,0 +1,183 @@
+"""What was reached: ours against a recording. Tests assert it, the report prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from parity import cases
+from parity.ours import Ours
+from parity.tolerances import TOLERANCES
+
+Recording = Mapping[str, NDArray]
+
+
+class Figure(NamedTuple):
+    """One comparison.
+
+    Attributes
+    ----------
+    quantity : key of `TOLERANCES`
+    detail : which array
+    reached : largest absolute difference
+    rms, peak : root mean square and largest absolute value of the official output
+    """
+
+    quantity: str
+    detail: str
+    reached: float
+    rms: float
+    peak: float
+
+    @property
+    def tolerance(self) -> float:
+        return TOLERANCES[self.quantity].value
+
+    def __str__(self) -> str:
+        return (
+            f"{self.quantity}, {self.detail}: {self.reached:.2e} (at most {self.tolerance:.0e}; "
+            f"official rms {self.rms:.2g}, peak {self.peak:.2g})"
+        )
+
+
+def figure(quantity: str, detail: str, ours: NDArray, official: NDArray) -> Figure:
+    """Compare two arrays of one shape.
+
+    Raises
+    ------
+    AssertionError
+        The shapes differ, or ours holds something that is not a number.
+    """
+    if ours.shape != official.shape:
+        raise AssertionError(
+            f"{quantity}, {detail}: shape {ours.shape}, the official one is {official.shape}"
+        )
+    a, b = ours.astype(np.float64), official.astype(np.float64)
+    if not np.isfinite(a).all():
+        raise AssertionError(f"{quantity}, {detail}: not every number is finite")
+    return Figure(
+        quantity, detail, float(abs(a - b).max()), float(np.sqrt((b * b).mean())), float(abs(b).max())
+    )
+
+
+def check(figures: list[Figure]) -> None:
+    """Print every figure and assert its tolerance."""
+    for one in figures:
+        print(one)
+    late = [str(one) for one in figures if not one.reached <= one.tolerance]
+    assert not late, "; ".join(late)
+
+
+def load(name: str, folder: Path = cases.RECORDED) -> Recording:
+    """Read a case's recording."""
+    with np.load(folder / f"{name}.npz") as stored:
+        return dict(stored)
+
+
+def indexed(recording: Recording, prefix: str) -> list[NDArray]:
+    """Return the arrays ``prefix0``, ``prefix1``, ..."""
+    out = []
+    while f"{prefix}{len(out)}" in recording:
+        out.append(recording[f"{prefix}{len(out)}"])
+    return out
+
+
+def talker(ours: Ours, recording: Recording) -> Iterator[Figure]:
+    """Prefill and teacher-forced steps of the talker."""
+    blocks = indexed(recording, "talker.block.")
+    session, n_embd = ours.talker.session, ours.talker.info.n_embd
+    ours.talker.rewind()
+    for i in range(len(blocks)):
+        session.tap(f"blk.{i}.out")
+    steps = [ours.talker.decode(recording["talker.prefill_rows"])]
+    for i, block in enumerate(blocks):
+        yield figure(
+            "talker blocks",
+            f"layer {i}, prefill",
+            session.read_tap(f"blk.{i}.out").reshape(-1, n_embd),
+            block,
+        )
+    steps += [ours.talker.decode(row[None]) for row in recording["talker.step_rows"]]
+    hidden = np.concatenate([step.hidden for step in steps])
+    logits = np.concatenate([step.logits for step in steps])
+    for part, rows in (("prefill", slice(0, 1)), ("steps", slice(1, None))):
+        yield figure("talker hidden", part, hidden[rows], recording["talker.hidden"][rows])
+        yield figure("talker logits", part, logits[rows], recording["talker.logits"][rows])
+
+
+def predictor(ours: Ours, recording: Recording) -> Iterator[Figure]:
+    """Every head of the code predictor, teacher-forced, and its layers over the first two rows."""
+    blocks = indexed(recording, "predictor.block.")
+    session = ours.predictor.session
+    for i in range(len(blocks)):
+        session.tap(f"blk.{i}.out")
+    hidden, codes = recording["predictor.hidden"], recording["predictor.codes"]
+    first = np.stack([hidden[0], ours.talker.embed(1, [codes[0, 0]])[0]])
+    ours.predictor.rewind()
+    ours.predictor.decode(first, head=0)
+    for i, block in enumerate(blocks):
+        flat = session.read_tap(f"blk.{i}.out")
+        yield figure("predictor blocks", f"layer {i}, two rows", flat.reshape(block.shape), block)
+    logits = np.stack([ours.predictor_logits(h, c.tolist()) for h, c in zip(hidden, codes, strict=True)])
+    yield figure(
+        "predictor logits",
+        f"{logits.shape[1]} heads, {len(logits)} frames",
+        logits,
+        recording["predictor.logits"],
+    )
+
+
+def prompt_rows(ours: Ours, name: str, recording: Recording) -> Iterator[Figure]:
+    """Every recorded prompt, position by position, and the text rows that trail behind it."""
+    for p, prompt in enumerate(cases.CASES[name].prompts):
+        made = ours.rows(prompt)
+        yield figure("prompt rows", f"prompt {p}", made.rows, recording[f"prompt.{p}.rows"])
+        trailing = recording[f"prompt.{p}.trailing"]
+        rows = np.stack([made.text_row(frame) for frame in range(len(trailing) + 2)])
+        pad = recording[f"prompt.{p}.pad"]
+        yield figure("prompt rows", f"prompt {p}, trailing", rows, np.concatenate([trailing, [pad, pad]]))
+
+
+def stage_quantity(stage: str) -> str:
+    """Return the quantity a stage of the codec decoder belongs to."""
+    if stage in ("rvq", "transformer"):
+        return {"rvq": "quantizer decode", "transformer": "pre-transformer"}[stage]
+    if stage in ("pre_conv", "conv_in"):
+        return "causal conv"
+    if stage == "pcm_raw":
+        return "full decoder"
+    front, last = stage.split(".")[0], stage.split(".")[2]
+    kinds = {"snake": "SnakeBeta", "conv": "transposed conv", "res": "residual unit"}
+    return kinds.get(last) or {"up": "ConvNeXt", "wave": "decoder block"}[front]
+
+
+def codec(ours: Ours, recording: Recording) -> Iterator[Figure]:
+    """Every recorded stage of the codec decoder, running on the recorded codes, and the PCM."""
+    official = {
+        key.removeprefix("codec.tap."): tap for key, tap in recording.items() if key.startswith("codec.tap.")
+    }
+    pcm, taps = ours.decode_tapped(
+        recording["codec.codes"], {stage: len(tap) for stage, tap in official.items()}
+    )
+    for stage, tap in official.items():
+        yield figure(stage_quantity(stage), stage, taps[stage], tap)
+    yield figure("full decoder", "PCM", pcm, recording["codec.pcm"])
+
+
+def waves(ours: Ours, recording: Recording) -> Iterator[Figure]:
+    """Greedy codes to the waveform a user gets."""
+    n_frames = len(recording["wave.0"]) // ours.codec().hop
+    pcm = ours.codec().decode(recording["greedy.0"][:n_frames])
+    yield figure("codes to waveform", f"{n_frames} frames", pcm, recording["wave.0"])
+
+
+def all_figures(ours: Ours, name: str, recording: Recording) -> Iterator[Figure]:
+    """Every comparison of a case."""
+    yield from prompt_rows(ours, name, recording)
+    yield from talker(ours, recording)
+    yield from predictor(ours, recording)
+    yield from codec(ours, recording)
+    yield from waves(ours, recording)
