@@ -3,7 +3,7 @@
 The order of the steps is that of Hugging Face ``generate()`` for Qwen3-TTS: repetition penalty, end id gate,
 suppressed ids, temperature, top-k, top-p, softmax, draw. The talker's scores go through `restrict` and then
 `pick`; the code predictor's scores go through `pick` alone, on the host here and inside the graph in
-``csrc/components/code_predictor.cpp``, which repeats the arithmetic of `pick` step by step.
+``csrc/blocks/draw.cpp``, which repeats the arithmetic of `pick` step by step.
 """
 
 from __future__ import annotations
@@ -67,8 +67,7 @@ def restrict(
 def pick(scores: F32, draw: Draw, u: float) -> int:
     """Draw one id.
 
-    With temperature 0: the largest score, the first of equals. Otherwise, in double precision, with
-    ``temperature`` and ``top_p`` rounded to float32 first (they are floats in ``omni_draw``):
+    With temperature 0: the largest score, the first of equals. Otherwise, in double precision:
 
     1. ``z[i] = double(scores[i]) / temperature``.
     2. If ``0 < top_k < n``: with t the k-th largest z, keep ``z[i] >= t``, so ties at the edge survive.
@@ -104,7 +103,7 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
         raise InternalError(f"the largest of {scores.size} scores is {largest}, expected a finite number")
     if draw.temperature == 0:
         return int(scores.argmax())
-    z: F64 = scores.astype(np.float64) / np.float64(np.float32(draw.temperature))  # [n_vocab]
+    z: F64 = scores.astype(np.float64) / draw.temperature  # [n_vocab]
     if 0 < draw.top_k < z.size:
         kept = np.flatnonzero(z >= np.partition(z, z.size - draw.top_k)[z.size - draw.top_k])
     else:
@@ -112,7 +111,7 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
     if draw.top_p < 1:
         order = kept[np.argsort(z[kept], kind="stable")]  # ascending, equal scores in id order
         s = np.cumsum(np.exp(z[order] - z[order[-1]]))
-        keep = s / s[-1] > 1.0 - np.float64(np.float32(draw.top_p))
+        keep = s / s[-1] > 1.0 - draw.top_p
         keep[-1] = True
         kept = np.sort(order[keep])
     values = z[kept]
