@@ -12,10 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def use_the_installed_copy() -> None:
-    """Take the source tree off the import path, and off that of child processes, when it is not built in place.
+    """Take the source tree off the import path, and off that of child processes, unless built in place.
 
-    ``python -m pytest`` puts the working directory first, and there lies a ``pyomni`` without its compiled module:
-    it would hide the installed one. A tree built in place (plain CMake) holds ``pyomni/_native*`` and is left alone.
+    ``python -m pytest`` puts the working directory first, and there lies a ``pyomni`` without its compiled
+    module: it would hide the installed one. A tree built in place (plain CMake) holds ``pyomni/_native*`` and
+    is left alone.
     """
     if any(path.suffix in {".so", ".pyd"} for path in (ROOT / "pyomni").glob("_native*")):
         return
@@ -23,9 +24,7 @@ def use_the_installed_copy() -> None:
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [entry for entry in entries if entry and Path(entry).resolve() != ROOT]
     os.environ["PYTHONPATH"] = os.pathsep.join(kept)
-    os.environ["PYTHONSAFEPATH"] = (
-        "1"  # Python 3.11 and later; before that, run children in a folder of their own
-    )
+    os.environ["PYTHONSAFEPATH"] = "1"  # Python 3.11 on; before that, run children in a folder of their own
 
 
 use_the_installed_copy()

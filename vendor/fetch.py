@@ -1,10 +1,11 @@
 """Get the pinned ggml source: download through pip, check the hash, unpack to ``vendor/ggml``.
 
-CMake runs this at every configure; once the folder carries the stamp of the current lock it does nothing and
-needs no network, which is how a source distribution builds offline. Standard library only, since it runs inside
-the isolated build environment.
+CMake runs this at every configure; once the folder carries the stamp of the current lock it does nothing
+and needs no network, which is how a source distribution builds offline. Standard library only, since it runs
+inside the isolated build environment.
 
-Set ``PYOMNI_GGML_ARCHIVE`` to the path of the archive to use a copy already on disk; its hash is checked the same.
+Set ``PYOMNI_GGML_ARCHIVE`` to the path of the archive to use a copy already on disk; its hash is checked all
+the same.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class Lock:
-    """What ``ggml.lock`` says: the archive's package, version and sha256, the folder inside it, ggml's version."""
+    """What ``ggml.lock`` says: the archive's package, version and sha256, the folder in it, ggml's version."""
 
     package: str
     version: str
@@ -59,7 +60,9 @@ def read_lock(path: Path) -> Lock:
     values = {key.strip(): value.strip() for key, value in pairs}
     expected = set(Lock.__dataclass_fields__)
     if set(values) != expected or not all(values.values()):
-        raise FetchError(f"{path}: has the keys {sorted(values)}, expected {sorted(expected)}, each with a value")
+        raise FetchError(
+            f"{path}: has the keys {sorted(values)}, expected {sorted(expected)}, each with a value"
+        )
     return Lock(**values)
 
 
@@ -73,7 +76,9 @@ def check_sha256(archive: Path, expected: str) -> None:
     except OSError as error:
         raise FetchError(f"{archive}: cannot be read ({error.strerror})") from error
     if digest.hexdigest() != expected.lower():
-        raise FetchError(f"{archive}: has sha256 {digest.hexdigest()}, expected {expected}; it was not unpacked")
+        raise FetchError(
+            f"{archive}: has sha256 {digest.hexdigest()}, expected {expected}; it was not unpacked"
+        )
 
 
 def safe_parts(name: str, archive: Path) -> tuple[str, ...]:
@@ -87,8 +92,8 @@ def safe_parts(name: str, archive: Path) -> tuple[str, ...]:
 def unpack(archive: Path, folder: str, into: Path) -> None:
     """Unpack `folder` (found below the archive's top folder) of a tar archive to the new folder `into`.
 
-    Plain files and folders only. Every name in the archive is looked at before anything is written, so one that
-    would escape refuses the whole archive, as does a link or a device inside the wanted folder.
+    Plain files and folders only. Every name in the archive is looked at before anything is written, so one
+    that would escape refuses the whole archive, as does a link or a device inside the wanted folder.
     """
     wanted = PurePosixPath(folder).parts
     try:
@@ -97,7 +102,9 @@ def unpack(archive: Path, folder: str, into: Path) -> None:
             inside = [(p[1 + len(wanted) :], m) for p, m in members if p[1 : 1 + len(wanted)] == wanted]
             for _, member in inside:
                 if not (member.isfile() or member.isdir()):
-                    raise FetchError(f"{archive}: '{member.name}' is a link or a device, expected a plain file")
+                    raise FetchError(
+                        f"{archive}: '{member.name}' is a link or a device, expected a plain file"
+                    )
             if not any(member.isfile() for _, member in inside):
                 raise FetchError(f"{archive}: has no files in '{folder}', expected the source of ggml there")
             into.mkdir()
@@ -119,26 +126,30 @@ def unpack(archive: Path, folder: str, into: Path) -> None:
 def download(lock: Lock, folder: Path) -> Path:
     """Download the archive named by `lock` into `folder` through pip and return its path.
 
-    pip runs an archive's metadata step, code of that archive, as part of downloading it. ``--require-hashes`` makes
-    pip itself check the hash first, so nothing unverified is unpacked or run. Without build isolation that step
-    needs no further download; it is possible wherever scikit-build-core is present, as in our own build environment.
+    pip runs an archive's metadata step, code of that archive, as part of downloading it. ``--require-hashes``
+    makes pip itself check the hash first, so nothing unverified is unpacked or run. Without build isolation
+    that step needs no further download; it is possible wherever scikit-build-core is present, as in our own
+    build environment.
     """
     requirement = folder / "ggml.txt"
     requirement.write_text(f"{lock.package}=={lock.version} --hash=sha256:{lock.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
-    command += ["--no-binary", lock.package, "--require-hashes", "-r", str(requirement), "-d", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
+    command += ["--no-deps", "--no-binary", lock.package, "--require-hashes"]
+    command += ["--requirement", str(requirement), "--dest", str(folder)]
     if importlib.util.find_spec("scikit_build_core") is not None:
         command.append("--no-build-isolation")
     run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if run.returncode != 0:
         reason = run.stderr.strip() or run.stdout.strip()
         raise FetchError(
-            f"pip could not download {lock.package} {lock.version} (sha256 {lock.sha256}); without a network, set "
-            f"PYOMNI_GGML_ARCHIVE to the path of that archive. pip said:\n{reason}"
+            f"pip could not download {lock.package} {lock.version} (sha256 {lock.sha256}); without a network, "
+            f"set PYOMNI_GGML_ARCHIVE to the path of that archive. pip said:\n{reason}"
         )
     found = sorted(path for path in folder.iterdir() if path != requirement)
     if len(found) != 1:
-        raise FetchError(f"pip downloaded {[path.name for path in found]}, expected one archive of {lock.package}")
+        raise FetchError(
+            f"pip downloaded {[path.name for path in found]}, expected one archive of {lock.package}"
+        )
     return found[0]
 
 
@@ -159,12 +170,15 @@ def fetch(lock: Lock, destination: Path, archive: Path | None = None) -> bool:
     Raises
     ------
     FetchError
-        The archive is not to be had, has another hash, would escape, or lacks the folder; or `destination` is taken.
+        The archive is not to be had, has another hash, would escape, or lacks the folder; or `destination`
+        is taken.
     """
     if in_place(lock, destination):
         return False
     if destination.exists() and not (destination / STAMP).is_file():
-        raise FetchError(f"{destination}: is there but carries no {STAMP}, expected to create it; move it away first")
+        raise FetchError(
+            f"{destination}: is there but carries no {STAMP}, expected to create it; move it away first"
+        )
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".ggml-", dir=destination.parent) as name:
         beside = Path(name)
@@ -188,7 +202,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run as a program: returns 0, or 1 with one message on stderr."""
     parser = argparse.ArgumentParser(description="Fetch the ggml source pinned in vendor/ggml.lock.")
     parser.add_argument("--lock", type=Path, default=LOCK, help="lock file (default: beside this program)")
-    parser.add_argument("--into", type=Path, default=DESTINATION, help="folder to create (default: vendor/ggml)")
+    parser.add_argument(
+        "--into", type=Path, default=DESTINATION, help="folder to create (default: vendor/ggml)"
+    )
     options = parser.parse_args(argv)
     archive = os.environ.get("PYOMNI_GGML_ARCHIVE")
     try:

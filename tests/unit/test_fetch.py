@@ -160,7 +160,7 @@ def test_not_an_archive(destination: Path, tmp_path: Path) -> None:
 def test_somebody_elses_folder_is_left_alone(archive: Path, destination: Path) -> None:
     destination.mkdir(parents=True)
     (destination / "mine.c").write_text("keep me")
-    with pytest.raises(fetch.FetchError, match="carries no .fetched"):
+    with pytest.raises(fetch.FetchError, match=r"carries no \.fetched"):
         fetch.fetch(lock_of(archive), destination, archive)
     assert everything_under(destination) == ["mine.c"]
 
