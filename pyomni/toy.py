@@ -1,7 +1,7 @@
 """A toy model for those who have none: every component at toy size, with random weights. It makes noise.
 
-It is a CustomVoice model with the real speaker and language names and a byte vocabulary, written into the user's
-cache folder the first time it is asked for (well under a second) and found there afterwards.
+It is a CustomVoice model with the real speaker and language names and a byte vocabulary, written into the
+user's cache folder the first time it is asked for (well under a second) and found there afterwards.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pyomni.errors import ModelFileError, PyOmniError
 __all__ = ["make_toy_model", "toy_model_path"]
 
 SEED = 1234
+SIZES = {"head_dim": 16, "cp_head_dim": 16}  # of the tiny scale, smaller still
 EOS_LOGIT = 3.0  # ends after 20 frames or so, sampled with the default options
 
 
@@ -59,7 +60,12 @@ def make_toy_model(path: Path) -> Path:
     folder = _temporary_folder()
     try:
         write_checkpoint(
-            folder / "toy", "custom_voice", checkpoint_dims("tiny"), SEED, dtype="f32", eos_logit=EOS_LOGIT
+            folder / "toy",
+            "custom_voice",
+            checkpoint_dims("tiny", **SIZES),
+            SEED,
+            dtype="f32",
+            eos_logit=EOS_LOGIT,
         )
         return convert(folder / "toy", path, "f32")
     except OSError as error:
@@ -85,7 +91,7 @@ def _cache_folder() -> Path:
     """`$PYOMNI_CACHE`, or where this system keeps caches."""
     if chosen := os.environ.get("PYOMNI_CACHE"):
         return Path(chosen)
-    home = Path(os.path.expanduser("~"))
+    home = Path("~").expanduser()
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "pyomni"
     if sys.platform == "win32":

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write a random-weight Qwen3-TTS checkpoint in Hugging Face layout, for speed and plumbing: its sound is noise.
+"""Write a Qwen3-TTS checkpoint with random weights, for speed and plumbing: its sound is noise.
 
 python tools/make_random_qwen3_tts.py --out ckpt --type custom_voice --scale 0.6b
-python tools/make_random_qwen3_tts.py --out ckpt --scale tiny --dtype f32 --set layers=3 --set upsample_rates=4,3
+python tools/make_random_qwen3_tts.py --out ckpt --scale tiny --dtype f32 --set upsample_rates=4,3
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pyomni.convert.random_checkpoint import KINDS, SCALES, checkpoint_dims, write_checkpoint  # noqa: E402
+from pyomni.convert.random_checkpoint import KINDS, SCALES, checkpoint_dims, write_checkpoint
 
 
 def size(text: str) -> tuple[str, Any]:
@@ -26,6 +26,7 @@ def size(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
+    """Write the folder the arguments ask for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

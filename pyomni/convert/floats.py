@@ -1,4 +1,4 @@
-"""bfloat16 with numpy, which has no such type: a bfloat16 is the upper half of a float32, kept as ``uint16``."""
+"""bfloat16 with numpy, which has no such type: the upper half of a float32, kept as ``uint16``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint's JSON files, read with the type each value must have: a wrong or missing one is an error naming it."""
+"""A checkpoint's JSON files, each value read with the type it must have; errors name the key."""
 
 from __future__ import annotations
 
@@ -54,12 +54,14 @@ class Config:
         return float(value)
 
     def flag(self, key: str, default: Any = REQUIRED) -> bool:
+        """True or false."""
         value = self._get(key, default)
         if type(value) is not bool:
             raise self.fail(key, "true or false")
         return value
 
     def text(self, key: str, default: Any = REQUIRED) -> str:
+        """A text that is not empty."""
         value = self._get(key, default)
         if type(value) is not str or not value:
             raise self.fail(key, "a text")

@@ -57,7 +57,8 @@ class Planned:
     name : in the GGUF
     shape : last index fastest; ggml's `ne` is this reversed
     sources : read in this order
-    build : float32 arrays of the sources' shapes to an array of `shape`; None: the one source's elements in order
+    build : float32 arrays of the sources' shapes to an array of `shape`; None: elements in
+        the one source's order
     role : decides its type
     """
 
@@ -69,6 +70,7 @@ class Planned:
 
     @property
     def n_elements(self) -> int:
+        """Elements in all."""
         return prod(self.shape)
 
 
@@ -138,7 +140,7 @@ def books(name: str, source: str, leaf: str, size: int, dim: int, *, lengths: bo
 def check_sources(
     plan: Iterable[Planned], unused: Iterable[str], tensors: Mapping[str, StoredTensor], where: object
 ) -> None:
-    """Refuse a checkpoint that lacks a planned tensor, has one of another shape, or has one nothing asked for.
+    """Refuse a checkpoint that lacks a planned tensor, or has one of another shape or that nobody asked for.
 
     Parameters
     ----------

@@ -11,11 +11,12 @@ __all__ = ["FILE_TYPES", "check_type", "n_bytes", "tensor_type"]
 
 Type = GGMLQuantizationType
 
-# file type: (ggml's number for general.file_type, type of a MATRIX, of a WIDE_MATRIX, of rows that do not fill blocks)
+# file type: (ggml's number for general.file_type, type of a MATRIX, of a WIDE_MATRIX, of rows that do not
+# fill blocks)
 #
-# WIDE_MATRIX is the code predictor's ffn_down, whose input reaches 1.5e5: a CPU product with an F16 weight rounds its
-# input to F16, whose largest value is 65504, and the codes turn to garbage. FLOAT tensors are F32 in every file:
-# SnakeBeta takes exponentials, and a codebook row that moves changes every code after it.
+# WIDE_MATRIX is the code predictor's ffn_down, whose input reaches 1.5e5: a CPU product with an F16 weight
+# rounds its input to F16, whose largest value is 65504, and the codes turn to garbage. FLOAT tensors are F32
+# in every file: SnakeBeta takes exponentials, and a codebook row that moves changes every code after it.
 FILE_TYPES: dict[str, tuple[int, Type, Type, Type]] = {
     "f32": (0, Type.F32, Type.F32, Type.F32),
     "f16": (1, Type.F16, Type.BF16, Type.F16),

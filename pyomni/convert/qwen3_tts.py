@@ -73,9 +73,11 @@ class Architecture:
 
     @property
     def components(self) -> list[str]:
+        """Names of the components this model has."""
         return [name for name, part in vars(self).items() if part is not None]
 
     def keys(self) -> dict[str, Value]:
+        """GGUF keys and their values."""
         return {key: value for name in self.components for key, value in getattr(self, name).keys().items()}
 
     def speech_plan(self) -> list[Planned]:
@@ -92,7 +94,12 @@ class Architecture:
         return self.codec_decoder.unused() + self.codec_encoder.unused()
 
 
-def convert(src: str | Path, out: str | Path, type: str = "bf16", progress: Progress | None = None) -> Path:
+def convert(
+    src: str | Path,
+    out: str | Path,
+    type: str = "bf16",  # noqa: A002 - what users type, as in --type
+    progress: Progress | None = None,
+) -> Path:
     """Convert a Hugging Face folder to one GGUF with every component in it.
 
     Parameters

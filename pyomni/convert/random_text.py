@@ -14,12 +14,12 @@ N_REAL = 151643  # ids before the first special token of the real vocabulary
 REAL_ASSISTANT = 77091
 # fmt: off
 SPECIAL_TOKENS = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
-    "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
-    "<|image_pad|>", "<|video_pad|>", "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>",
-    "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>",
-    "<think>", "</think>", "<|audio_start|>", "<|audio_end|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>",
-    "<tts_text_bos_single>", "<|audio_pad|>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
+    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>",
+    "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>", "<tool_call>", "</tool_call>", "<|fim_prefix|>",
+    "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<tool_response>",
+    "</tool_response>", "<think>", "</think>", "<|audio_start|>", "<|audio_end|>", "<tts_pad>",
+    "<tts_text_bos>", "<tts_text_eod>", "<tts_text_bos_single>", "<|audio_pad|>",
 )
 # fmt: on
 # Words built up one letter at a time, each step a merge, so that the prompt's role header is three tokens.
@@ -36,9 +36,11 @@ class Vocabulary:
 
     @property
     def n_ids(self) -> int:
+        """Ids in all."""
         return self.n_base + len(SPECIAL_TOKENS)
 
     def special(self, text: str) -> int:
+        """Id of a special token."""
         return self.n_base + SPECIAL_TOKENS.index(text)
 
     def config_ids(self) -> dict[str, int]:
@@ -54,7 +56,7 @@ class Vocabulary:
 
 
 def byte_vocabulary(*, compact: bool) -> Vocabulary:
-    """256 bytes and the merges of a few words; special tokens right behind them, or at the real ids with filler."""
+    """256 bytes and a few words' merges; special tokens follow at once, or at the real ids after filler."""
     tokens = {char: i for i, char in enumerate(_byte_chars())}
     merges: list[str] = []
     for word in MERGED_WORDS:

@@ -1,7 +1,7 @@
 """Random weights for every tensor of a Qwen3-TTS checkpoint, of a size that keeps activations of order one.
 
-Names and shapes are the official classes' (`Qwen3TTSForConditionalGeneration`, `Qwen3TTSTokenizerV2Model`). Each
-tensor draws from its own generator, keyed by seed and name, so that adding one tensor changes no other.
+Names and shapes are the official classes' (`Qwen3TTSForConditionalGeneration`, `Qwen3TTSTokenizerV2Model`).
+Each tensor draws from its own generator, keyed by seed and name, so that adding one tensor changes no other.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Weights(list[tuple[str, tuple[int, ...], Callable[[], Array]]]):
         gain: float = 1.0,
         edit: Callable[[Array], object] | None = None,
     ) -> None:
+        """A matrix ``{name}.weight`` and a bias."""
         self.add(f"{name}.weight", (n_out, n_in), gain / math.sqrt(n_in), edit=edit)
         if bias:
             self.add(f"{name}.bias", (n_out,), 0.02)
@@ -68,24 +69,29 @@ class Weights(list[tuple[str, tuple[int, ...], Callable[[], Array]]]):
     def conv(
         self, name: str, n_out: int, n_in: int, kernel: int, *, bias: bool = True, gain: float = 1.0
     ) -> None:
+        """A convolution ``[n_out, n_in, kernel]`` and a bias."""
         self.add(f"{name}.weight", (n_out, n_in, kernel), gain / math.sqrt(n_in * kernel))
         if bias:
             self.add(f"{name}.bias", (n_out,), 0.02)
 
     def transposed(self, name: str, n_in: int, n_out: int, kernel: int, stride: int) -> None:
+        """A transposed convolution ``[n_in, n_out, kernel]`` and a bias."""
         self.add(f"{name}.weight", (n_in, n_out, kernel), 1.0 / math.sqrt(n_in * kernel / stride))
         self.add(f"{name}.bias", (n_out,), 0.02)
 
     def norm(self, name: str, n: int, *, bias: bool = False) -> None:
+        """A norm weight around one."""
         self.add(f"{name}.weight", (n,), 0.1, 1.0)
         if bias:
             self.add(f"{name}.bias", (n,), 0.02)
 
     def snake(self, name: str, n: int) -> None:
+        """The logarithms SnakeBeta takes."""
         self.add(f"{name}.alpha", (n,), 0.1)
         self.add(f"{name}.beta", (n,), 0.1, 1.5)
 
     def codebook(self, name: str, leaf: str, size: int, dim: int) -> None:
+        """A codebook as sums of rows and their usage."""
         # The stored sum is rows times usage; a usage of 1..51 keeps the quotient of order 0.5.
         rng = np.random.default_rng([self.seed, zlib.crc32(f"{name}usage".encode())])
         usage = rng.uniform(1, 51, size).astype(np.float32)
@@ -122,9 +128,10 @@ def _stack(w: Weights, prefix: str, d: Dims, p: str, quiet_row: bool) -> None:
 def speech_weights(d: Dims, seed: int, *, eos_id: int, eos_logit: float, with_speaker: bool) -> Weights:
     """Talker, code predictor and, for Base, speaker encoder.
 
-    Hidden channel 0 is a constant: every embedding row and the text projection's bias put the same value there and
-    no residual branch writes to it. The head's row for the end id reads that channel alone, so `eos_logit` is about
-    the logit the end id always has: -100 never ends, a moderate value ends after some random number of frames.
+    Hidden channel 0 is a constant: every embedding row and the text projection's bias put the same value
+    there and no residual branch writes to it. The head's row for the end id reads that channel alone, so
+    `eos_logit` is about the logit the end id always has: -100 never ends, a moderate value ends after some
+    random number of frames.
     """
     w, hidden, text = Weights(seed), d["hidden"], d["text_hidden"]
     constant = 0.75

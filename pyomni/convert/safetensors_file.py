@@ -1,8 +1,8 @@
 """Safetensors files, read tensor by tensor through a memory map and written in a stream.
 
-The format is eight bytes with the length of a JSON header, the header, then the tensors' bytes. We read it directly
-because numpy has no bfloat16: the library's numpy face cannot hand one out, and loading whole files would cost
-their size in memory.
+The format is eight bytes with the length of a JSON header, the header, then the tensors' bytes. We read it
+directly because numpy has no bfloat16: the library's numpy face cannot hand one out, and loading whole files
+would cost their size in memory.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Checkpoint(Mapping[str, StoredTensor]):
             raise ModelFormatError(f"{index}: no 'weight_map', expected tensor names with their files")
         shards: dict[str, dict[str, StoredTensor]] = {}
         for name, file in weight_map.items():
-            # A shard is a plain name beside the index: anything else would read files of the index's choosing.
+            # A shard is a plain name beside the index: anything else would read files of the index's
+            # choosing.
             if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
                 raise ModelFormatError(
                     f"{index}: tensor {name!r} is in {file!r}, expected a file beside the index"
@@ -141,7 +142,7 @@ def write_safetensors(
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
     text += b" " * (-len(text) % 8)  # tensors start on eight bytes
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, shape, make in tensors:
             values = make()
@@ -153,7 +154,7 @@ def write_safetensors(
 
 def _read_header(path: Path) -> dict[str, StoredTensor]:
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             head = file.read(8)
             if len(head) < 8:
                 raise ModelFormatError(f"{path}: {len(head)} bytes long, expected a safetensors file")

@@ -89,9 +89,11 @@ class CodecDecoder:
 
     @property
     def hop(self) -> int:
+        """PCM samples per frame."""
         return prod(self.upsample_rates) * prod(self.upsampling_ratios)
 
     def keys(self) -> dict[str, Value]:
+        """GGUF keys and their values."""
         c = "codec_decoder."
         return {
             **self.stack.keys("codec_decoder"),
@@ -116,6 +118,7 @@ class CodecDecoder:
         }
 
     def tensors(self) -> list[Planned]:
+        """GGUF tensors, in file order."""
         return [*self._quantizer(), *self._transformer(), *self._upsampling(), *self._wave()]
 
     def unused(self) -> list[str]:

@@ -106,14 +106,17 @@ class CodecEncoder:
 
     @property
     def hop(self) -> int:
+        """PCM samples per frame."""
         return prod(self.strides) * DOWNSAMPLE_STRIDE
 
     def keys(self) -> dict[str, Value]:
+        """GGUF keys and their values."""
         values: dict[str, Value] = {name: value for name, value in vars(self).items() if name != "n_stored"}
         values |= {"strides": list(self.strides), "hop": self.hop, "downsample_stride": DOWNSAMPLE_STRIDE}
         return {f"codec_encoder.{name}": value for name, value in values.items()}
 
     def tensors(self) -> list[Planned]:
+        """GGUF tensors, in file order."""
         return [*self._seanet(), *self._transformer(), *self._quantizer()]
 
     def unused(self) -> list[str]:
@@ -183,7 +186,7 @@ class CodecEncoder:
 
 
 def _check_convolutions(c: Config) -> None:
-    """Refuse what no released checkpoint has: shortcuts, non-causal or otherwise padded convolutions, stereo."""
+    """Refuse what no released checkpoint has: shortcuts, convolutions padded otherwise, stereo."""
     for key, expected in (("use_causal_conv", True), ("use_conv_shortcut", False)):
         if c.flag(key, expected) is not expected:
             raise UnsupportedModel(f"{c.path}: {c.where}.{key} is {not expected}, expected {expected}")

@@ -1,7 +1,8 @@
 """Speaker encoder, `Qwen3TTSSpeakerEncoder` (ECAPA-TDNN, https://arxiv.org/abs/2005.07143): keys and tensors.
 
-A checkpoint's configuration names the output width and the sample rate; the other sizes are the class's defaults
-unless it names them. The mel front end is in the code of `Qwen3TTSForConditionalGeneration` and of its mel function.
+A checkpoint's configuration names the output width and the sample rate; the other sizes are the class's
+defaults unless it names them. The mel front end is in the code of `Qwen3TTSForConditionalGeneration` and of
+its mel function.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class SpeakerEncoder:
         return sizes
 
     def keys(self) -> dict[str, Value]:
+        """GGUF keys and their values."""
         s = "speaker_encoder."
         return {
             s + "sample_rate": self.sample_rate,
@@ -97,6 +99,7 @@ class SpeakerEncoder:
         }
 
     def tensors(self) -> list[Planned]:
+        """GGUF tensors, in file order."""
         o, last = "speaker_encoder.", self.channels[-1]
         planned = conv(o + "blk.0.conv", o + "blocks.0.conv", self.channels[0], self.n_mels, self.kernels[0])
         for i in range(1, len(self.channels) - 1):

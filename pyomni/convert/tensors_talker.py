@@ -53,6 +53,7 @@ class Stack:
         return sizes
 
     def keys(self, prefix: str) -> dict[str, Value]:
+        """GGUF keys and their values."""
         return {f"{prefix}.{name}": value for name, value in vars(self).items()}
 
     def attention(self, out: str, source: str, role: Role) -> list[Planned]:
@@ -103,6 +104,7 @@ class Talker:
 
     @classmethod
     def read(cls, c: Config) -> Talker:
+        """Sizes from a configuration in HF's words."""
         return cls(
             Stack.read(c),
             c.whole("max_position_embeddings"),
@@ -113,6 +115,7 @@ class Talker:
         )
 
     def keys(self) -> dict[str, Value]:
+        """GGUF keys and their values."""
         return {
             **self.stack.keys("talker"),
             "talker.n_ctx_max": self.n_ctx_max,
@@ -123,6 +126,7 @@ class Talker:
         }
 
     def tensors(self) -> list[Planned]:
+        """GGUF tensors, in file order."""
         t, n_embd, text, matrix = "talker.", self.stack.n_embd, self.text_n_embd, Role.MATRIX
         fc = "talker.text_projection.linear_fc"
         return [
@@ -151,6 +155,7 @@ class CodePredictor:
 
     @classmethod
     def read(cls, c: Config, talker: Talker) -> CodePredictor:
+        """Sizes from a configuration in HF's words."""
         n_groups = c.whole("num_code_groups", high=MAX_GROUPS)
         if n_groups != talker.n_groups:
             raise c.fail("num_code_groups", f"the talker's {talker.n_groups}")
@@ -164,9 +169,11 @@ class CodePredictor:
 
     @property
     def input_proj(self) -> bool:
+        """Whether inputs are projected: the widths differ."""
         return self.n_embd_in != self.stack.n_embd
 
     def keys(self) -> dict[str, Value]:
+        """GGUF keys and their values."""
         c = "code_predictor."
         return {
             **self.stack.keys("code_predictor"),
@@ -178,6 +185,7 @@ class CodePredictor:
         }
 
     def tensors(self) -> list[Planned]:
+        """GGUF tensors, in file order."""
         o, s, n_embd = "code_predictor.", "talker.code_predictor.", self.stack.n_embd
         planned: list[Planned] = []
         for k in range(self.n_groups - 1):

@@ -8,7 +8,6 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, quants
@@ -22,7 +21,7 @@ from pyomni.errors import ModelFileError, ModelFormatError
 
 __all__ = ["Progress", "Value", "write_gguf"]
 
-Value = Union[bool, int, float, str, Sequence[int], Sequence[str]]
+Value = bool | int | float | str | Sequence[int] | Sequence[str]
 Progress = Callable[[str, int, int], object]
 BLOCK = 1 << 22  # elements converted at once: 16 MiB as float32
 Type = GGMLQuantizationType
@@ -57,14 +56,14 @@ def write_gguf(
         A weight is not finite, or too large for the type.
     """
     types = [tensor_type(planned.role, planned.shape, file_type) for planned in plan]
-    sizes = [n_bytes(planned.shape, kind) for planned, kind in zip(plan, types)]
+    sizes = [n_bytes(planned.shape, kind) for planned, kind in zip(plan, types, strict=True)]
     total, done = sum(sizes), 0
     with _beside(out, total) as part:
         writer = GGUFWriter(part, arch)
         try:
             for key, value in keys.items():
                 _add_key(writer, key, value)
-            for planned, kind, size in zip(plan, types, sizes):
+            for planned, kind, size in zip(plan, types, sizes, strict=True):
                 writer.add_tensor_info(
                     planned.name, planned.shape, np.dtype(np.float32), size, raw_dtype=kind
                 )
@@ -73,7 +72,7 @@ def write_gguf(
             writer.write_ti_data_to_file()
             assert writer.fout is not None
             file = writer.fout[0]
-            for planned, kind, size in zip(plan, types, sizes):
+            for planned, kind, size in zip(plan, types, sizes, strict=True):
                 # The writer's own face takes whole tensors; blocks keep memory flat for the largest ones.
                 writer.write_padding(file, file.tell())
                 for block in _blocks(planned, tensors, kind):
@@ -169,7 +168,7 @@ def _beside(out: Path, n_needed: int) -> Iterator[Path]:
                 f"{out}: needs {n_needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free in {folder}"
             )
         yield part
-        os.replace(part, out)
+        part.replace(out)
     except OSError as error:
         if isinstance(error, ModelFileError):
             raise

@@ -3,8 +3,9 @@
     meta = Metadata.read("model.gguf")
     meta.u32("talker.n_embd"), meta.strings("tokenizer.ggml.merges"), meta.tensors[0].shape
 
-The reader is our own: a vocabulary of 150 000 tokens has to open in a blink, and a stranger's file must not hurt.
-Every count, length and offset is checked against the file before it is believed. `docs/gguf.md` lists the keys.
+The reader is our own: a vocabulary of 150 000 tokens has to open in a blink, and a stranger's file must not
+hurt. Every count, length and offset is checked against the file before it is believed. `docs/gguf.md` lists
+the keys.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ SCALARS = {0: ("u8", "B"), 1: ("i8", "b"), 2: ("u16", "H"), 3: ("i16", "h"), 4: 
 STRING, ARRAY = 8, 9
 # ggml tensor types: number -> (name, elements of a block, bytes of a block)
 TENSOR_TYPES = {
-    0: ("f32", 1, 4), 1: ("f16", 1, 2), 2: ("q4_0", 32, 18), 3: ("q4_1", 32, 20), 6: ("q5_0", 32, 22),
-    7: ("q5_1", 32, 24), 8: ("q8_0", 32, 34), 10: ("q2_k", 256, 84), 11: ("q3_k", 256, 110), 12: ("q4_k", 256, 144),
-    13: ("q5_k", 256, 176), 14: ("q6_k", 256, 210), 20: ("iq4_nl", 32, 18), 23: ("iq4_xs", 256, 136), 24: ("i8", 1, 1),
-    25: ("i16", 1, 2), 26: ("i32", 1, 4), 27: ("i64", 1, 8), 28: ("f64", 1, 8), 30: ("bf16", 1, 2),
+    0: ("f32", 1, 4), 1: ("f16", 1, 2), 2: ("q4_0", 32, 18), 3: ("q4_1", 32, 20),
+    6: ("q5_0", 32, 22), 7: ("q5_1", 32, 24), 8: ("q8_0", 32, 34), 10: ("q2_k", 256, 84),
+    11: ("q3_k", 256, 110), 12: ("q4_k", 256, 144), 13: ("q5_k", 256, 176), 14: ("q6_k", 256, 210),
+    20: ("iq4_nl", 32, 18), 23: ("iq4_xs", 256, 136), 24: ("i8", 1, 1), 25: ("i16", 1, 2),
+    26: ("i32", 1, 4), 27: ("i64", 1, 8), 28: ("f64", 1, 8), 30: ("bf16", 1, 2),
 }
 # fmt: on
 Text = str  # the getters below are named after the types they return
@@ -92,7 +94,7 @@ class Metadata(Mapping[str, Any]):
             hint = "; `pyomni convert` makes one" if (path / "config.json").is_file() else ""
             raise ModelFileError(f"{path}: is a folder, expected a GGUF file{hint}")
         try:
-            with open(path, "rb") as file:
+            with path.open("rb") as file:
                 magic = file.read(24)
                 if magic[:4] != b"GGUF":
                     found = f"starts with {magic[:4]!r}" if magic else "is empty"
@@ -126,12 +128,15 @@ class Metadata(Mapping[str, Any]):
         return int(self._typed(key, "u32"))
 
     def f32(self, key: Text) -> float:
+        """A number."""
         return float(self._typed(key, "f32"))
 
     def str(self, key: Text) -> Text:
+        """A text."""
         return Text(self._typed(key, "str"))
 
     def bool(self, key: Text) -> Flag:
+        """True or false."""
         return Flag(self._typed(key, "bool"))
 
     def strings(self, key: Text) -> list[Text]:
@@ -220,7 +225,7 @@ class _Parser:
 
         def decode() -> tuple[str, ...]:
             try:
-                return tuple(raw[b + 8 : e].decode() for b, e in zip([0, *ends], ends))
+                return tuple(raw[b + 8 : e].decode() for b, e in zip([0, *ends], ends, strict=False))
             except UnicodeDecodeError as error:
                 raise self.fail(f"key {key!r} is not UTF-8 text ({error})") from error
 
@@ -240,8 +245,8 @@ class _Parser:
             type_name, block, size = TENSOR_TYPES[kind]
             if (shape and shape[0] % block) or offset % alignment:
                 raise self.fail(
-                    f"tensor {name!r} of type {type_name} has shape {list(shape)} at offset {offset}, expected "
-                    f"rows of whole blocks of {block} and offsets in steps of {alignment}"
+                    f"tensor {name!r} of type {type_name} has shape {list(shape)} at offset "
+                    f"{offset}, expected rows of whole blocks of {block} and offsets in steps of {alignment}"
                 )
             found.append((name, shape, type_name, prod(shape) // block * size, offset))
         start = -(-self.at // alignment) * alignment

@@ -102,27 +102,51 @@ class SpeechMetadata:
                 )
         text, ids, prefix = "tts.text.", "tts.codec.", "tts.default."
         return cls(
-            meta=m, components=components, model_type=m.str("tts.model_type"), model_size=m.str("tts.model_size"),
-            im_start_id=m.u32(text + "im_start_id"), im_end_id=m.u32(text + "im_end_id"),
-            assistant_id=m.u32(text + "assistant_id"), text_pad_id=m.u32(text + "pad_id"),
-            text_bos_id=m.u32(text + "bos_id"), text_eos_id=m.u32(text + "eos_id"), codec_pad_id=m.u32(ids + "pad_id"),
-            codec_bos_id=m.u32(ids + "bos_id"), codec_eos_id=m.u32(ids + "eos_id"),
-            codec_think_id=m.u32(ids + "think_id"), codec_nothink_id=m.u32(ids + "nothink_id"),
-            codec_think_bos_id=m.u32(ids + "think_bos_id"), codec_think_eos_id=m.u32(ids + "think_eos_id"),
-            suppress=(suppress[0], suppress[1]), languages=languages, speakers=speakers, dialects=spoken,
-            streaming_layout=m.bool("tts.streaming_layout"), instruct=m.bool("tts.instruct"),
+            meta=m,
+            components=components,
+            model_type=m.str("tts.model_type"),
+            model_size=m.str("tts.model_size"),
+            im_start_id=m.u32(text + "im_start_id"),
+            im_end_id=m.u32(text + "im_end_id"),
+            assistant_id=m.u32(text + "assistant_id"),
+            text_pad_id=m.u32(text + "pad_id"),
+            text_bos_id=m.u32(text + "bos_id"),
+            text_eos_id=m.u32(text + "eos_id"),
+            codec_pad_id=m.u32(ids + "pad_id"),
+            codec_bos_id=m.u32(ids + "bos_id"),
+            codec_eos_id=m.u32(ids + "eos_id"),
+            codec_think_id=m.u32(ids + "think_id"),
+            codec_nothink_id=m.u32(ids + "nothink_id"),
+            codec_think_bos_id=m.u32(ids + "think_bos_id"),
+            codec_think_eos_id=m.u32(ids + "think_eos_id"),
+            suppress=(suppress[0], suppress[1]),
+            languages=languages,
+            speakers=speakers,
+            dialects=spoken,
+            streaming_layout=m.bool("tts.streaming_layout"),
+            instruct=m.bool("tts.instruct"),
             defaults={
                 **{name: m.bool(prefix + name) for name in ("do_sample", "predictor_do_sample")},
-                **{name: m.f32(prefix + name) for name in ("temperature", "top_p", "repetition_penalty",
-                                                           "predictor_temperature", "predictor_top_p")},
-                **{name: m.u32(prefix + name) for name in ("top_k", "predictor_top_k", "max_new_tokens",
-                                                           "min_new_tokens")},
+                **{
+                    name: m.f32(prefix + name)
+                    for name in (
+                        "temperature",
+                        "top_p",
+                        "repetition_penalty",
+                        "predictor_temperature",
+                        "predictor_top_p",
+                    )
+                },
+                **{
+                    name: m.u32(prefix + name)
+                    for name in ("top_k", "predictor_top_k", "max_new_tokens", "min_new_tokens")
+                },
             },
             n_groups=m.u32("talker.n_groups" if lm else "codec_decoder.n_groups"),
             n_ctx_max=m.u32("talker.n_ctx_max") if lm else 0,
             sample_rate=m.u32("codec_decoder.sample_rate") if codec else 0,
             hop=m.u32("codec_decoder.hop") if codec else 0,
-        )  # fmt: skip
+        )
 
     def tokenizer(self) -> Tokenizer:
         """Build the text tokenizer from the file's vocabulary.
@@ -147,22 +171,36 @@ class SpeechMetadata:
 
     def summary(self) -> dict[str, Any]:
         """What is in the file, as plain values ready for JSON; sizes in bytes."""
-        sizes = {name: 0 for name in self.components}
+        sizes = dict.fromkeys(self.components, 0)
         types: dict[str, int] = {}
         for tensor in self.meta.tensors:
             component = tensor.name.partition(".")[0]
             sizes[component] = sizes.get(component, 0) + tensor.n_bytes
             types[tensor.type] = types.get(tensor.type, 0) + 1
         return {
-            "file": str(self.meta.path), "architecture": ARCHITECTURE, "name": self.meta.get("general.name", ""),
-            "model_type": self.model_type, "model_size": self.model_size, "type": self.meta.str("pyomni.type"),
-            "bytes": sum(sizes.values()), "components": sizes, "tensors": types,
-            "parameters": sum(prod(tensor.shape) for tensor in self.meta.tensors), "sample_rate": self.sample_rate,
-            "frames_per_second": self.sample_rate / self.hop if self.hop else 0.0, "n_groups": self.n_groups,
-            "n_ctx_max": self.n_ctx_max, "speakers": list(self.speakers), "languages": list(self.languages),
-            "dialects": self.dialects, "instruct": self.instruct, "streaming_layout": self.streaming_layout,
-            "defaults": {name: round(v, 6) if isinstance(v, float) else v for name, v in self.defaults.items()},
-        }  # fmt: skip
+            "file": str(self.meta.path),
+            "architecture": ARCHITECTURE,
+            "name": self.meta.get("general.name", ""),
+            "model_type": self.model_type,
+            "model_size": self.model_size,
+            "type": self.meta.str("pyomni.type"),
+            "bytes": sum(sizes.values()),
+            "components": sizes,
+            "tensors": types,
+            "parameters": sum(prod(tensor.shape) for tensor in self.meta.tensors),
+            "sample_rate": self.sample_rate,
+            "frames_per_second": self.sample_rate / self.hop if self.hop else 0.0,
+            "n_groups": self.n_groups,
+            "n_ctx_max": self.n_ctx_max,
+            "speakers": list(self.speakers),
+            "languages": list(self.languages),
+            "dialects": self.dialects,
+            "instruct": self.instruct,
+            "streaming_layout": self.streaming_layout,
+            "defaults": {
+                name: round(v, 6) if isinstance(v, float) else v for name, v in self.defaults.items()
+            },
+        }
 
 
 def _table(m: Metadata, prefix: str, leaf: str, values: list[Any]) -> dict[str, Any]:
@@ -172,4 +210,4 @@ def _table(m: Metadata, prefix: str, leaf: str, values: list[Any]) -> dict[str, 
             f"{m.path}: key '{prefix}.{leaf}' has {len(values)} entries, expected one for each of the "
             f"{len(names)} different names"
         )
-    return dict(zip(names, values))
+    return dict(zip(names, values, strict=True))
