@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class Lock:
-    """What ``ggml.lock`` says: the archive's package, version and sha256, the folder in it, ggml's version."""
+    """What ``ggml.lock`` says: an archive's package, version, sha256, the folder in it, ggml's version."""
 
     package: str
     version: str
@@ -141,16 +142,21 @@ def download(lock: Lock, folder: Path) -> Path:
     run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if run.returncode != 0:
         reason = run.stderr.strip() or run.stdout.strip()
+        if found := re.search(r"Got\s+([0-9a-f]{64})\b", reason):  # the last line of pip's hash mismatch
+            raise FetchError(
+                f"{lock.package} {lock.version}: the archive pip found has sha256 {found[1]}, "
+                f"expected {lock.sha256}; it was not unpacked"
+            )
         raise FetchError(
-            f"pip could not download {lock.package} {lock.version} (sha256 {lock.sha256}); without a network, "
-            f"set PYOMNI_GGML_ARCHIVE to the path of that archive. pip said:\n{reason}"
+            f"pip could not download {lock.package} {lock.version} (sha256 {lock.sha256}); without a "
+            f"network, set PYOMNI_GGML_ARCHIVE to the path of that archive. pip said:\n{reason}"
         )
-    found = sorted(path for path in folder.iterdir() if path != requirement)
-    if len(found) != 1:
+    archives = sorted(path for path in folder.iterdir() if path != requirement)
+    if len(archives) != 1:
         raise FetchError(
-            f"pip downloaded {[path.name for path in found]}, expected one archive of {lock.package}"
+            f"pip downloaded {[p.name for p in archives]}, expected one archive of {lock.package}"
         )
-    return found[0]
+    return archives[0]
 
 
 def in_place(lock: Lock, destination: Path) -> bool:

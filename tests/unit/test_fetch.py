@@ -180,6 +180,63 @@ def test_the_committed_lock_names_one_archive() -> None:
     assert all(part.isdigit() for part in lock.ggml.split("."))
 
 
+# A source package whose build backend leaves a mark where it runs; no requirement, so pip needs no network.
+BACKEND = """
+import os, pathlib
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    pathlib.Path(os.environ["MARK"]).write_text("ran")
+    info = pathlib.Path(folder, "ggml_python-1.0.dist-info")
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\\nName: ggml-python\\nVersion: 1.0\\n")
+    info.joinpath("WHEEL").write_text("Wheel-Version: 1.0\\nGenerator: none\\nTag: py3-none-any\\n")
+    return info.name
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    raise NotImplementedError
+"""
+PACKAGE = {
+    **GOOD,
+    "ggml_python-1.0/PKG-INFO": b"Metadata-Version: 2.1\nName: ggml-python\nVersion: 1.0\n",
+    "ggml_python-1.0/backend.py": BACKEND.encode(),
+    "ggml_python-1.0/pyproject.toml": (
+        b'[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        b'[project]\nname = "ggml-python"\ndynamic = ["version"]\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_download_runs_nothing_unverified(
+    tampered: bool, destination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shelf").mkdir()
+    archive = make_archive(tmp_path / "shelf" / "ggml_python-1.0.tar.gz", PACKAGE)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shelf"))
+    monkeypatch.setenv("MARK", str(tmp_path / "mark"))
+    lock = lock_of(archive, **({"sha256": "0" * 64} if tampered else {}))
+    if tampered:
+        with pytest.raises(
+            fetch.FetchError, match=f"has sha256 [0-9a-f]{{64}}, expected {'0' * 64}; it was not"
+        ):
+            fetch.fetch(lock, destination)
+        assert not destination.exists()
+    else:
+        assert fetch.fetch(lock, destination)
+        assert (destination / "src" / "ggml.c").is_file()
+    assert (tmp_path / "mark").exists() is not tampered
+
+
+def test_download_without_a_source_says_what_to_do(
+    destination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    lock = fetch.Lock("ggml-python", "1.0", "0" * 64, "vendor/ggml", "1.2.3")
+    with pytest.raises(fetch.FetchError, match="set PYOMNI_GGML_ARCHIVE to the path of that archive"):
+        fetch.fetch(lock, destination)
+    assert list(destination.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("tampered", [False, True])
 def test_as_a_program(tampered: bool, archive: Path, destination: Path, tmp_path: Path) -> None:
     lock = tmp_path / "ggml.lock"
