@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pyomni.bench import peak_mb
 from pyomni.cli.common import INPUT, USAGE, CliError, blame, count, flags, message, open_model, print_json
+from pyomni.cli.play import play, player
 from pyomni.cli.progress import Progress
 from pyomni.errors import ArgumentError, UnsupportedModel
 
@@ -63,13 +64,15 @@ def add(verbs: Any) -> None:
         metavar="N",
         help="the same seed gives the same speech (default: random, reported)",
     )
-    draw.add_argument("--temperature", type=float, metavar="X")
-    draw.add_argument("--top-k", type=int, metavar="N")
-    draw.add_argument("--top-p", type=float, metavar="X")
-    draw.add_argument("--repetition-penalty", type=float, metavar="X")
+    draw.add_argument("--temperature", type=float, metavar="X", help="of code group 0; 0 is greedy")
+    draw.add_argument("--top-k", type=int, metavar="N", help="draw from the N largest; 0 is all")
+    draw.add_argument(
+        "--top-p", type=float, metavar="X", help="draw from the likeliest that make up X; 1 is all"
+    )
+    draw.add_argument("--repetition-penalty", type=float, metavar="X", help="of ids already used; 1 is none")
     draw.add_argument("--predictor-temperature", type=float, metavar="X", help="of code groups 1 and up")
-    draw.add_argument("--predictor-top-k", type=int, metavar="N")
-    draw.add_argument("--predictor-top-p", type=float, metavar="X")
+    draw.add_argument("--predictor-top-k", type=int, metavar="N", help="the same for groups 1 and up")
+    draw.add_argument("--predictor-top-p", type=float, metavar="X", help="the same for groups 1 and up")
     draw.add_argument(
         "--greedy", action="store_true", help="always the largest score; for tests, since it drones"
     )
@@ -77,6 +80,7 @@ def add(verbs: Any) -> None:
     length.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech at this length")
     length.add_argument("--no-guard", action="store_true", help="do not cap the length by that of the text")
     more = p.add_argument_group("more")
+    more.add_argument("--play", action="store_true", help="play the file when it is done")
     more.add_argument("--codes", metavar="OUT.npy", help="also write the codes, int32 [frames, groups]")
     more.add_argument("--from-codes", metavar="IN.npy", help="decode these codes; no text, no language model")
     more.add_argument(
@@ -92,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     with blame(USAGE):
         name = format_of(args.output, args.format)
         options = _options(args)
+    command = player(args.output, name) if args.play else None
     text = None if args.from_codes else _text(args)
     codes = _read_codes(args.from_codes) if args.from_codes else None
     with ExitStack() as stack:
@@ -113,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
         if codes_file is not None:
             _write_codes(codes_file, took.codes)
     _report(args, took)
+    if command is not None:
+        play(command)
     return 0
 
 
