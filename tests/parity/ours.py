@@ -14,7 +14,7 @@ from pyomni._binding import Device, Model
 from pyomni.components.codec import CodecDecoder
 from pyomni.components.lm import CODEC, DecoderLM
 from pyomni.convert import convert
-from pyomni.metadata import Metadata
+from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt as prompts
 from pyomni.pipelines.speech import Request, generate
@@ -49,14 +49,17 @@ class Ours:
     """
 
     def __init__(self, path: Path, n_ctx: int = N_CTX, n_threads: int = 2) -> None:
-        device = Device("cpu", n_threads)
+        self._device = device = Device("cpu", n_threads)
         self.path = path
         self.talker = DecoderLM(Model(device, path, "talker"), n_ctx)
         predictor = Model(device, path, "code_predictor")
         self.predictor = DecoderLM(predictor, predictor.info.n_groups + 1)
-        self._codec_model = Model(device, path, "codec_decoder")
-        self.meta = Metadata.read(path).speech
+        self.meta = SpeechMetadata.read(path)
         self.tokenizer = self.meta.tokenizer()
+
+    @functools.cached_property
+    def _codec_model(self) -> Model:
+        return Model(self._device, self.path, "codec_decoder")
 
     def codec(self) -> CodecDecoder:
         """Return a decoder with no past."""
