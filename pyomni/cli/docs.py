@@ -1,7 +1,7 @@
 """docs/cli.md, made from the parser itself: ``python -m pyomni.cli.docs > docs/cli.md``.
 
-It does not print ``--help``, whose layout changes with the Python version and the width of the terminal, but the same
-words from the same place.
+It does not print ``--help``, whose layout changes with the Python version and the terminal, but the same words
+from the same place.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ HEADER = """\
 # The command line
 
 Made by `python -m pyomni.cli.docs`; change the parser, not this file. `pyomni VERB --help` says the same.
-Progress and messages go to stderr, results to stdout. An error is one line, `pyomni: error: ...`; an output file
-appears whole or not at all.
+Progress and messages go to stderr, results to stdout. An error is one line, `pyomni: error: ...`; an output
+file appears whole or not at all.
 
 | exit code | meaning |
 |---|---|

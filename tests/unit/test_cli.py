@@ -149,10 +149,33 @@ def test_the_page_covers_every_flag():
     for verb in VERBS:
         assert f"## `pyomni {verb}`" in text
     for flag in (
-        "--voice --design --instruct --language --seed --temperature --top-k --top-p --repetition-penalty "
-        "--predictor-temperature --predictor-top-k --predictor-top-p --greedy --max-seconds --format --play --codes "
-        "--from-codes --lanes --no-guard --model --device --threads --quiet --json --debug"
-    ).split():
+        "--voice",
+        "--design",
+        "--instruct",
+        "--language",
+        "--seed",
+        "--temperature",
+        "--top-k",
+        "--top-p",
+        "--repetition-penalty",
+        "--predictor-temperature",
+        "--predictor-top-k",
+        "--predictor-top-p",
+        "--greedy",
+        "--max-seconds",
+        "--format",
+        "--play",
+        "--codes",
+        "--from-codes",
+        "--lanes",
+        "--no-guard",
+        "--model",
+        "--device",
+        "--threads",
+        "--quiet",
+        "--json",
+        "--debug",
+    ):
         assert flag in text
 
 

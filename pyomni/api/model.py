@@ -1,174 +1,39 @@
-"""The Python face: `load` a model, `SpeechModel.speak` and its relatives."""
+"""`SpeechModel`: an open model file and the ways to speak with it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.errors import ArgumentError, ModelFileError, UnsupportedModel
+from pyomni.api.planning import Planner
+from pyomni.api.result import Speech, SpeechStream, join, stack
+from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
-from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.speech import Event, Timings
 from pyomni.voices import Voice
 
-if TYPE_CHECKING:
-    from pyomni.text.tokenizer import Tokenizer
-
-__all__ = ["Speech", "SpeechModel", "SpeechStream", "load", "model_path"]
+__all__ = ["COMPONENTS", "SpeechModel"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
 Text = str | Iterable[str]
-PathLike = str | os.PathLike[str]
 
 #: Everything from the file.
 DEFAULTS = SpeechOptions()
 
 #: Components a speech model opens, where the file has them.
 COMPONENTS = ("talker", "code_predictor", "codec_decoder")
-
-
-@dataclass(frozen=True)
-class Speech:
-    """Speech, and how it came to be.
-
-    Attributes
-    ----------
-    audio : float32 [n]
-        Samples from -1 to 1, one channel.
-    sample_rate : int
-        Hz.
-    codes : int32 [n_frames, n_groups]
-        What the audio was decoded from.
-    seed : int
-        Gives the same codes again.
-    finish_reason : {"stop", "length"}
-        The model ended the speech, or it was cut at the most frames allowed.
-    timings : Timings
-        Seconds by component.
-    """
-
-    audio: F32
-    sample_rate: int
-    codes: I32
-    seed: int
-    finish_reason: str
-    timings: Timings
-
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return len(self.audio) / self.sample_rate
-
-    def save(self, path: PathLike, format: str | None = None) -> None:  # noqa: A002, the name users expect
-        """Write the audio: wav, flac, mp3, opus, ogg or pcm, by extension or by `format`.
-
-        The file appears whole or not at all. Samples are rounded to 16 bits before any compression.
-
-        Raises
-        ------
-        ArgumentError
-            No such format.
-        AudioError
-            The installed libsndfile cannot write it.
-        OutputFileError
-            The path cannot be written.
-        """
-        from pyomni.audio import formats
-
-        formats.save(path, self.audio, self.sample_rate, format)
-
-
-class SpeechStream(Iterator[F32]):
-    """Speech as it is made: an iterator of float32 [n] blocks, and what is known of it so far.
-
-    Read it to its end, close it, or use it as a context manager: it holds the model until then.
-
-    Attributes
-    ----------
-    sample_rate : int
-        Hz.
-    seed : int
-        Of this speech.
-    codes : int32 [n_frames, n_groups]
-        Frames made so far; a few may not be decoded yet.
-    finish_reason : {"stop", "length"} or None
-        None until it ended.
-    """
-
-    def __init__(self, engine: SpeechEngine, plan: Plan) -> None:
-        self.sample_rate, self.seed = engine.meta.sample_rate, plan.options.seed
-        self._n_groups = engine.meta.n_groups
-        self._made = _Made([], Timings())
-        # the generator knows what was made but not this object: a stream that is dropped is freed at once,
-        # not by some later garbage collection, and gives the model back
-        self._blocks = _run(engine, plan, self._made)
-
-    @property
-    def codes(self) -> I32:
-        """Frames made so far, int32 [n_frames, n_groups]."""
-        return _stack(self._made.frames, self._n_groups)
-
-    @property
-    def finish_reason(self) -> str | None:
-        """How it ended, None until then."""
-        return self._made.finish_reason
-
-    @property
-    def timings(self) -> Timings:
-        """Seconds by component so far."""
-        return self._made.timings
-
-    def __iter__(self) -> SpeechStream:
-        return self
-
-    def __next__(self) -> F32:
-        return next(self._blocks)
-
-    def close(self) -> None:
-        """Stop speaking and give the model back."""
-        self._blocks.close()
-
-    def __enter__(self) -> SpeechStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-@dataclass
-class _Made:
-    """What a stream has made."""
-
-    frames: list[I32]
-    timings: Timings
-    finish_reason: str | None = None
-
-
-def _run(engine: SpeechEngine, plan: Plan, made: _Made) -> Generator[F32, None, None]:
-    """Yield the blocks of one plan."""
-
-    def frames() -> Iterator[I32]:
-        for event in engine.events([plan], made.timings):
-            if event.codes is None:
-                made.finish_reason = event.finish_reason
-            else:
-                made.frames.append(event.codes)
-                yield event.codes
-
-    with engine.use():
-        yield from engine.pcm(frames(), made.timings)
 
 
 class SpeechModel:
@@ -179,7 +44,7 @@ class SpeechModel:
 
     def __init__(
         self,
-        path: PathLike,
+        path: str | os.PathLike[str],
         *,
         device: str = "auto",
         threads: int | None = None,
@@ -193,7 +58,6 @@ class SpeechModel:
 
         self.path = Path(path)
         self._meta = SpeechMetadata.read(self.path)
-        self._tokenizer: Tokenizer | None = None
         with ExitStack() as opened:  # a failure half way frees what was opened
             self._device = opened.enter_context(Device(device, threads))
             self._models: dict[str, Any] = {}
@@ -208,6 +72,7 @@ class SpeechModel:
                 lanes,
             )
             self._opened = opened.pop_all()
+        self._planner = Planner(self._meta, self._engine)
 
     # -- speaking ---------------------------------------------------
 
@@ -268,7 +133,7 @@ class SpeechModel:
         Arguments are those of `speak` and are checked before this returns; so are its exceptions. The model
         is held from the first block to the last, or until the stream is closed.
         """
-        plan = self._plan(text, voice, language, instruct, options)
+        plan = self._planner.plan(text, voice, language, instruct, options)
         self._engine.require(*COMPONENTS)
         return SpeechStream(self._engine, plan)
 
@@ -305,7 +170,7 @@ class SpeechModel:
 
         Arguments and exceptions are those of `speak`.
         """
-        plan = self._plan(text, voice, language, instruct, options)
+        plan = self._planner.plan(text, voice, language, instruct, options)
 
         def frames() -> Iterator[I32]:
             with self._engine.use():
@@ -332,7 +197,7 @@ class SpeechModel:
         """
         if isinstance(texts, str):
             raise ArgumentError("texts is one string, expected a list of strings")
-        plans = [self._plan(text, voice, language, instruct, options) for text in texts]
+        plans = [self._planner.plan(text, voice, language, instruct, options) for text in texts]
         self._engine.require(*COMPONENTS)
         frames: list[list[I32]] = [[] for _ in plans]
         results: list[Speech | None] = [None] * len(plans)
@@ -343,7 +208,7 @@ class SpeechModel:
             blocks = list(self._engine.pcm(codes, timings))
             seed = plans[event.request].options.seed
             return _speech(
-                blocks, _stack(codes, self._meta.n_groups), self._meta, seed, event.finish_reason, timings
+                blocks, stack(codes, self._meta.n_groups), self._meta, seed, event.finish_reason, timings
             )
 
         if plans:
@@ -383,7 +248,7 @@ class SpeechModel:
                 f"codes run from {array.min()} to {array.max()}, expected ids of the codebooks, 0 and up"
             )
         with self._engine.use():
-            return _join(self._engine.pcm(array.astype(np.int32)))
+            return join(self._engine.pcm(array.astype(np.int32)))
 
     # -- what is in it ----------------------------------------------
 
@@ -436,123 +301,10 @@ class SpeechModel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- plans ------------------------------------------------------
-
-    def _plan(
-        self,
-        text: Text,
-        voice: str | Voice | None,
-        language: str | None,
-        instruct: str | None,
-        options: SpeechOptions,
-    ) -> Plan:
-        """Check and lay out one request, without touching a component."""
-        meta = self._meta
-        self._engine.require("talker", "code_predictor")
-        if self._tokenizer is None:
-            self._tokenizer = meta.tokenizer()
-        speaker = self._speaker(voice)
-        whole = text if isinstance(text, str) else "".join(text)
-        ids = prompt.text_ids(self._tokenizer, whole)
-        instruction = prompt.instruct_ids(self._tokenizer, meta, instruct or "")
-        if instruction and not meta.instruct:
-            raise UnsupportedModel(
-                f"an instruction was given to a {meta.model_type} model of size {meta.model_size}, "
-                "which was not trained to follow one; expected none"
-            )
-        settings = options.resolve(meta.defaults, n_text=len(ids), streaming_layout=meta.streaming_layout)
-        plan = prompt.layout(
-            meta,
-            self._tokenizer,
-            ids,
-            language=prompt.language_id(meta, language, speaker),
-            speaker=None if speaker is None else meta.speakers[speaker],
-            instruct=instruction,
-            streaming=settings.streaming_layout,
-        )
-        return self._engine.fit(plan, settings, frames_asked=options.max_frames is not None)
-
-    def _speaker(self, voice: str | Voice | None) -> str | None:
-        """Return the name of a preset speaker of this file, or None for no speaker."""
-        speakers = self._meta.speakers
-        if voice is None:
-            return next(iter(speakers), None)
-        name = Voice.of(voice).name
-        if name not in speakers:
-            known = ", ".join(speakers) or "none, as this model has no preset speakers"
-            raise ArgumentError(f"voice {name!r} is not in this model, expected one of: {known}")
-        return name
-
     def _model(self, name: str) -> Any:
         if name not in self._models:
             raise UnsupportedModel(f"the component {name} was not loaded, expected an open model that has it")
         return self._models[name]
-
-
-def load(
-    path: PathLike | None = None, device: str = "auto", threads: int | None = None, lanes: int = 1
-) -> SpeechModel:
-    """Open a model file.
-
-    Parameters
-    ----------
-    path : path, optional
-        A GGUF file made by ``pyomni convert``. Without one, ``$PYOMNI_MODEL``; without that, a toy model that
-        makes noise instead of speech.
-    device : str
-        ``auto``, ``cpu``, or a name from ``pyomni.devices()``.
-    threads : int, optional
-        CPU threads; None takes one per core.
-    lanes : int
-        Texts `SpeechModel.speak_many` decodes together, at most.
-
-    Raises
-    ------
-    ModelFileError
-        The file cannot be read.
-    ModelFormatError
-        It is not a model file, or a damaged one.
-    UnsupportedModel
-        It is one this build cannot run.
-    ArgumentError
-        No such device, or a count below 1.
-    OutOfMemory
-        The weights do not fit.
-    """
-    return SpeechModel(model_path(path), device=device, threads=threads, lanes=lanes)
-
-
-def model_path(path: PathLike | None = None) -> Path:
-    """Return the file `load` opens: `path`, else ``$PYOMNI_MODEL``, else the toy model.
-
-    Raises
-    ------
-    ModelFileError
-        It is not there, or a folder.
-    """
-    if path is None:
-        path = os.environ.get("PYOMNI_MODEL") or None
-    if path is None:
-        from pyomni.toy import toy_model_path  # writes the file on first use
-
-        return Path(toy_model_path())
-    found = Path(path)
-    if found.is_dir():
-        raise ModelFileError(
-            f"model {os.fspath(path)!r} is a folder, expected a GGUF file; "
-            "`pyomni convert` makes one from a checkpoint folder"
-        )
-    if not found.exists():
-        raise ModelFileError(f"model {os.fspath(path)!r} does not exist, expected a GGUF file")
-    return found
-
-
-def _stack(frames: Sequence[I32], n_groups: int) -> I32:
-    return np.stack(frames) if frames else np.zeros((0, n_groups), np.int32)  # [n_frames, n_groups]
-
-
-def _join(blocks: Iterable[F32]) -> F32:
-    return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
 def _speech(
@@ -563,4 +315,4 @@ def _speech(
     finish_reason: str | None,
     timings: Timings,
 ) -> Speech:
-    return Speech(_join(blocks), meta.sample_rate, codes, seed, finish_reason or "stop", timings)
+    return Speech(join(blocks), meta.sample_rate, codes, seed, finish_reason or "stop", timings)
