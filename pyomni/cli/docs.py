@@ -1,7 +1,7 @@
 """docs/cli.md, made from the parser itself: ``python -m pyomni.cli.docs > docs/cli.md``.
 
-It does not print ``--help``, whose layout changes with the Python version and the terminal, but the same words
-from the same place.
+It does not print ``--help``, whose layout changes with the Python version and the terminal, but the same
+words from the same place.
 """
 
 from __future__ import annotations

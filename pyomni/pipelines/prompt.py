@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.components.lm import CODEC, TEXT
 from pyomni.errors import ArgumentError
 
 if TYPE_CHECKING:
     from pyomni.metadata import SpeechMetadata
 
 __all__ = [
-    "CODEC",
     "SPEAKER_ROW",
-    "TEXT",
     "PromptLayout",
     "TalkerPrompt",
     "build",
@@ -33,9 +32,6 @@ __all__ = [
 ]
 
 F32 = npt.NDArray[np.float32]
-
-#: Embedding tables of the talker: text through its projection, and codec ids.
-TEXT, CODEC = 0, 1
 
 #: Stands for a codec id in a layout where the row of a cloned speaker is added instead.
 SPEAKER_ROW = -1

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.components.lm import CODEC
 from pyomni.options import Draw, GenerationOptions
-from pyomni.pipelines.prompt import CODEC, TalkerPrompt
+from pyomni.pipelines.prompt import TalkerPrompt
 from pyomni.sampling import Uniforms, pick, restrict
 
 if TYPE_CHECKING:

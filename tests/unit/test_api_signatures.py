@@ -25,9 +25,20 @@ def test_many_texts_take_the_same_options():
 
 
 def test_promised_names_are_there():
-    for (
-        name
-    ) in "speak stream astream speak_many codes decode speakers languages info sample_rate hop close".split():
+    for name in (
+        "speak",
+        "stream",
+        "astream",
+        "speak_many",
+        "codes",
+        "decode",
+        "speakers",
+        "languages",
+        "info",
+        "sample_rate",
+        "hop",
+        "close",
+    ):
         assert hasattr(SpeechModel, name), name
     assert list(inspect.signature(pyomni.load).parameters) == ["path", "device", "threads", "lanes"]
     for name in pyomni.__all__:

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from fakes import FakeMetadata, FakeTokenizer
 
+from pyomni.components.lm import CODEC, TEXT
 from pyomni.errors import ArgumentError
 from pyomni.pipelines.prompt import (
-    CODEC,
     SPEAKER_ROW,
-    TEXT,
     build,
     instruct_ids,
     language_id,
