@@ -4,8 +4,9 @@
 
 namespace omni {
 
-graph::graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted)
-    : key(key), states_(states), wanted_(wanted) {
+graph::graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted,
+             bool cpu)
+    : key(key), cpu(cpu), states_(states), wanted_(wanted) {
     // Views and inputs are tensors too: twice the nodes is room for all of them.
     const size_t bytes = 2 * max_nodes * ggml_tensor_overhead() + ggml_graph_overhead_custom(max_nodes, false);
     owned_.reset(ggml_init({/*.mem_size =*/bytes, /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
@@ -28,9 +29,18 @@ ggml_tensor * graph::input(const std::string & name, ggml_type type, int64_t ne0
     return t;
 }
 
+ggml_tensor * graph::constant(const std::string & name, ggml_type type, const void * values, size_t n) {
+    const char * bytes = static_cast<const char *>(values);
+    constants_[name].assign(bytes, bytes + n * ggml_type_size(type));
+    return input(name, type, int64_t(n));
+}
+
 ggml_tensor * graph::constant(const std::string & name, const std::vector<float> & values) {
-    constants_[name] = values;
-    return input(name, GGML_TYPE_F32, int64_t(values.size()));
+    return constant(name, GGML_TYPE_F32, values.data(), values.size());
+}
+
+ggml_tensor * graph::constant(const std::string & name, const std::vector<int32_t> & values) {
+    return constant(name, GGML_TYPE_I32, values.data(), values.size());
 }
 
 void graph::output(const std::string & name, ggml_tensor * t) {

@@ -34,13 +34,16 @@ struct graph_key {
 
 class graph {
   public:
-    graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted);
+    graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted,
+          bool cpu);
 
     const graph_key key;
+    const bool cpu;                // runs on the CPU, where a block may use an op of its own in place of a chain of ggml's
     ggml_context * ctx = nullptr;  // where nodes are made; owned by this graph
 
     ggml_tensor * input(const std::string & name, ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);
     ggml_tensor * constant(const std::string & name, const std::vector<float> & values);  // set before every run
+    ggml_tensor * constant(const std::string & name, const std::vector<int32_t> & values);
     void output(const std::string & name, ggml_tensor * t);
     ggml_tensor * tap(const std::string & name, ggml_tensor * t);  // returns t
 
@@ -51,17 +54,19 @@ class graph {
 
     ggml_cgraph * cgraph() const { return gf_; }
     const std::map<std::string, ggml_tensor *> & inputs() const { return inputs_; }
-    const std::map<std::string, std::vector<float>> & constants() const { return constants_; }
+    const std::map<std::string, std::vector<char>> & constants() const { return constants_; }  // their bytes
     const std::map<std::string, ggml_tensor *> & outputs() const { return outputs_; }
     const std::map<std::string, ggml_tensor *> & taps() const { return taps_; }
 
   private:
     context_ptr   owned_;
     ggml_cgraph * gf_ = nullptr;
+    ggml_tensor * constant(const std::string & name, ggml_type type, const void * values, size_t n);
+
     const std::vector<ggml_tensor *> & states_;
     const std::set<std::string> &      wanted_;
     std::map<std::string, ggml_tensor *> inputs_, outputs_, taps_;
-    std::map<std::string, std::vector<float>> constants_;
+    std::map<std::string, std::vector<char>> constants_;
 };
 
 } // namespace omni

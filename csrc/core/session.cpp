@@ -64,7 +64,7 @@ session::built & session::get(const graph_key & key) {
         }
         auto b = std::make_unique<built>();
         const size_t max_nodes = builder_.max_nodes(key);
-        b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_);
+        b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu());
         builder_.build(*b->g);
         std::vector<ggml_backend_t> raw;
         for (const backend_ptr & backend : backends_) {
@@ -89,7 +89,7 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
     for (const auto & [name, values] : b.g->constants()) {
         ggml_tensor * t = b.g->inputs().at(name);
         if (t->buffer) {
-            ggml_backend_tensor_set(t, values.data(), 0, values.size() * sizeof(float));
+            ggml_backend_tensor_set(t, values.data(), 0, values.size());
         }
     }
     for (const feed & f : in) {

@@ -1,0 +1,123 @@
+#include "blocks/codec_trunk.h"
+
+#include "blocks/linear.h"
+#include "blocks/norm.h"
+#include "core/error.h"
+
+namespace omni {
+
+codec_trunk_hparams codec_trunk_hparams::read(const gguf_keys & kv) {
+    codec_trunk_hparams hp;
+    hp.latent_dim         = kv.size("latent_dim");
+    hp.decoder_dim        = kv.size("decoder_dim");
+    hp.n_layer            = kv.size("n_layer");
+    hp.n_embd             = kv.size("n_embd");
+    hp.n_ff               = kv.size("n_ff");
+    hp.n_head             = kv.size("n_head");
+    hp.n_head_kv          = kv.size("n_head_kv");
+    hp.head_dim           = kv.size("head_dim");
+    hp.window             = kv.size("window");
+    hp.rms_eps            = kv.f32("rms_eps");
+    hp.rope_theta         = kv.f32("rope_theta");
+    hp.layer_norm_eps     = kv.f32("layer_norm_eps");
+    hp.upsample_rates     = kv.sizes("upsample_rates");
+    hp.upsampling_ratios  = kv.sizes("upsampling_ratios");
+    hp.residual_dilations = kv.sizes("residual_dilations");
+    hp.dwconv_kernel      = kv.size("dwconv_kernel");
+    hp.conv_kernel        = kv.size("conv_kernel");
+    hp.residual_kernel    = kv.size("residual_kernel");
+
+    const char * path = kv.file().path().c_str();
+    const size_t n_blocks = hp.upsample_rates.size();
+    if (n_blocks > 30 || hp.decoder_dim % (int64_t(1) << n_blocks) != 0) {
+        fail(OMNI_ERROR_FORMAT, "%s: decoder_dim is %lld, expected a multiple of 2 to the number of upsample_rates, %zu", path,
+             (long long) hp.decoder_dim, n_blocks);
+    }
+    if (hp.n_head % hp.n_head_kv != 0) {
+        fail(OMNI_ERROR_FORMAT, "%s: n_head is %lld, expected a multiple of n_head_kv, %lld", path, (long long) hp.n_head,
+             (long long) hp.n_head_kv);
+    }
+    if (hp.head_dim % 2 != 0) {
+        fail(OMNI_ERROR_FORMAT, "%s: head_dim is %lld, expected an even number", path, (long long) hp.head_dim);
+    }
+    if (hp.window > (1 << 16)) {
+        fail(OMNI_ERROR_FORMAT, "%s: window is %lld, expected at most %d", path, (long long) hp.window, 1 << 16);
+    }
+    if (!(hp.rms_eps > 0.0f) || !(hp.layer_norm_eps > 0.0f) || !(hp.rope_theta > 0.0f)) {
+        fail(OMNI_ERROR_FORMAT, "%s: rms_eps is %g, layer_norm_eps %g, rope_theta %g; expected numbers above 0", path,
+             double(hp.rms_eps), double(hp.layer_norm_eps), double(hp.rope_theta));
+    }
+    return hp;
+}
+
+int64_t codec_trunk_hparams::hop() const {
+    int64_t n = 1;
+    for (const auto & factors : {upsampling_ratios, upsample_rates}) {
+        for (int32_t f : factors) {
+            n = n > INT32_MAX / f ? INT32_MAX : n * f;  // no file's hop is that large: the comparison will say so
+        }
+    }
+    return n;
+}
+
+codec_trunk::layer::layer(const loader & l, const codec_trunk_hparams & hp)
+    : attn_norm(l.f32("attn_norm.weight", {hp.n_embd})), attn_scale(l.f32("attn_scale.weight", {hp.n_embd})),
+      ffn_norm(l.f32("ffn_norm.weight", {hp.n_embd})), ffn_scale(l.f32("ffn_scale.weight", {hp.n_embd})), attn(l, hp.attention()),
+      mlp(l, hp.n_embd, hp.n_ff) {}
+
+ggml_tensor * codec_trunk::layer::build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const {
+    ggml_tensor * y = attn.build(g, rms_norm(g, x, attn_norm, eps), in);
+    x = ggml_add(g.ctx, x, ggml_mul(g.ctx, y, attn_scale));
+    y = mlp.build(g, rms_norm(g, x, ffn_norm, eps), 1);
+    return ggml_add(g.ctx, x, ggml_mul(g.ctx, y, ffn_scale));
+}
+
+codec_trunk::upsampling::upsampling(const loader & l, int64_t n_channels, int64_t ratio, int64_t kernel, float eps)
+    : conv(l.scope("conv"), n_channels, n_channels, ratio, ratio), mix(l, n_channels, kernel, eps) {}
+
+codec_trunk::codec_trunk(const loader & l, const codec_trunk_hparams & hp)
+    : hp(hp), in_w(l.f32("input_proj.weight", {hp.latent_dim, hp.n_embd})), in_b(l.f32("input_proj.bias", {hp.n_embd})),
+      norm(l.f32("output_norm.weight", {hp.n_embd})), out_w(l.f32("output_proj.weight", {hp.n_embd, hp.latent_dim})),
+      out_b(l.f32("output_proj.bias", {hp.latent_dim})), window(l, hp.window),
+      conv_in(l.scope("conv_in"), hp.latent_dim, hp.decoder_dim, hp.conv_kernel),
+      snake_out(l.scope("snake_out"), hp.last_dim()), conv_out(l.scope("conv_out"), hp.last_dim(), 1, hp.conv_kernel) {
+    for (int64_t i = 0; i < hp.n_layer; i++) {
+        layers.emplace_back(l.scope("blk").scope(i), hp);
+    }
+    for (size_t i = 0; i < hp.upsampling_ratios.size(); i++) {
+        ups.emplace_back(l.scope("up").scope(int64_t(i)), hp.latent_dim, hp.upsampling_ratios[i], hp.dwconv_kernel, hp.layer_norm_eps);
+    }
+    for (size_t i = 0; i < hp.upsample_rates.size(); i++) {
+        const wave_block_hparams block{hp.decoder_dim >> i, hp.decoder_dim >> (i + 1), hp.upsample_rates[i], hp.residual_kernel,
+                                       hp.residual_dilations};
+        waves.emplace_back(l.scope("wave").scope(int64_t(i)), block);
+    }
+}
+
+ggml_tensor * codec_trunk::build(graph & g, ggml_tensor * x) const {
+    const window_inputs in = window.build(g, x->ne[1]);
+    x = linear(g, in_w, x, in_b, 1);                                                 // [n_embd, T]
+    for (const layer & l : layers) {
+        x = l.build(g, x, in, hp.rms_eps);
+    }
+    x = g.tap("transformer", linear(g, out_w, rms_norm(g, x, norm, hp.rms_eps), out_b, 1));  // [latent_dim, T]
+    for (size_t i = 0; i < ups.size(); i++) {
+        const std::string name = "up." + std::to_string(i);
+        x = tap_time_first(g, name + ".conv", ups[i].conv.build(g, x));              // [latent_dim, T * ratio]
+        x = tap_time_first(g, name + ".out", ups[i].mix.build(g, x));
+    }
+    x = tap_time_first(g, "conv_in", conv_in.build(g, x));                           // [decoder_dim, ..]
+    for (size_t i = 0; i < waves.size(); i++) {
+        x = waves[i].build(g, x, "wave." + std::to_string(i));
+    }
+    x = tap_time_first(g, "pcm_raw", conv_out.build(g, snake_out.build(g, x)));      // [1, T * hop]
+    return ggml_clamp(g.ctx, x, -1.0f, 1.0f);
+}
+
+size_t codec_trunk::max_nodes() const {
+    const size_t conv = 32;  // a generous bound for one block that owns a convolution, its taps included
+    const size_t wide = conv + 4 * size_t(hp.dwconv_kernel);
+    return layers.size() * 96 + ups.size() * (2 * conv + wide) + waves.size() * (2 * conv + hp.residual_dilations.size() * 3 * conv) + 256;
+}
+
+} // namespace omni

@@ -1,0 +1,60 @@
+// The streaming decoder behind a codec's front: latent rows, one per frame, to samples. Window transformer, latent
+// upsampling, wave decoder; which codes or embeddings the rows come from is the front's business.
+#pragma once
+
+#include "blocks/convnext.h"
+#include "blocks/mlp.h"
+#include "blocks/wave.h"
+#include "blocks/window_attention.h"
+
+#include <vector>
+
+namespace omni {
+
+struct codec_trunk_hparams {
+    int64_t latent_dim, decoder_dim;
+    int64_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, window;
+    float   rms_eps, rope_theta, layer_norm_eps;
+    std::vector<int32_t> upsample_rates, upsampling_ratios, residual_dilations;
+    int64_t dwconv_kernel, conv_kernel, residual_kernel;
+
+    static codec_trunk_hparams read(const gguf_keys & kv);
+    int64_t hop() const;         // samples per row
+    int64_t last_dim() const { return decoder_dim >> upsample_rates.size(); }
+    window_hparams attention() const { return {n_embd, n_head, n_head_kv, head_dim, window, rope_theta}; }
+};
+
+struct codec_trunk {
+    codec_trunk(const loader & l, const codec_trunk_hparams & hp);
+
+    // x [latent_dim, T] -> samples [1, T * hop], in [-1, 1]. Taps as [n_channels, T], channels fastest: transformer;
+    // as [T, n_channels], time fastest: up.{i}.conv, up.{i}.out, conv_in, those of wave.{i}, pcm_raw (before the clamp)
+    ggml_tensor * build(graph & g, ggml_tensor * x) const;
+    size_t max_nodes() const;
+
+    struct layer {
+        layer(const loader & l, const codec_trunk_hparams & hp);
+        ggml_tensor * build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const;
+        ggml_tensor *attn_norm, *attn_scale, *ffn_norm, *ffn_scale;
+        window_attention attn;
+        swiglu_mlp       mlp;
+    };
+
+    struct upsampling {
+        upsampling(const loader & l, int64_t n_channels, int64_t ratio, int64_t kernel, float eps);
+        transposed_conv1d conv;
+        convnext          mix;
+    };
+
+    codec_trunk_hparams hp;
+    ggml_tensor *in_w, *in_b, *norm, *out_w, *out_b;
+    window_mask  window;
+    std::vector<layer>      layers;
+    std::vector<upsampling> ups;
+    causal_conv1d           conv_in;
+    std::vector<wave_block> waves;
+    snake                   snake_out;
+    causal_conv1d           conv_out;
+};
+
+} // namespace omni

@@ -1,0 +1,70 @@
+#include "blocks/conv1d.h"
+
+#include "blocks/linear.h"
+#include "core/error.h"
+
+namespace omni {
+
+causal_conv1d::causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation)
+    : n_in(n_in), n_out(n_out), kernel(kernel), dilation(dilation),
+      w(l.f32_reordered("weight", {kernel, n_in, n_out}, {kernel, n_in, n_out}, {1, 0, 2})), b(l.f32("bias", {n_out})),
+      past(l, n_in, (kernel - 1) * dilation) {}
+
+ggml_tensor * causal_conv1d::build(graph & g, ggml_tensor * x) const {
+    const int64_t n_steps = x->ne[1];
+    ggml_tensor * seen = past.extend(g, x);                                          // [n_in, T + (kernel - 1) * dilation]
+    // Windows over time, overlapping. ggml measures a view by its elements and refuses one that is larger than what it
+    // looks at, but its kernels follow strides only: so the axis of the kernel is put in afterwards.
+    ggml_tensor * windows = ggml_view_3d(g.ctx, seen, n_in, 1, n_steps, seen->nb[1], seen->nb[1], 0);
+    windows->ne[1] = kernel;
+    windows->nb[1] = size_t(dilation) * seen->nb[1];
+    ggml_tensor * columns = ggml_cont_2d(g.ctx, windows, n_in * kernel, n_steps);
+    return linear(g, ggml_reshape_2d(g.ctx, w, n_in * kernel, n_out), columns, b, 1);  // [n_out, T]
+}
+
+depthwise_conv1d::depthwise_conv1d(const loader & l, int64_t n_channels, int64_t kernel)
+    : n_channels(n_channels), kernel(kernel),
+      w(l.f32_reordered("weight", {kernel, n_channels}, {kernel, n_channels}, {1, 0})), b(l.f32("bias", {n_channels})),
+      past(l, n_channels, kernel - 1) {}
+
+ggml_tensor * depthwise_conv1d::build(graph & g, ggml_tensor * x) const {
+    ggml_tensor * seen = past.extend(g, x);                                          // [n_channels, T + kernel - 1]
+    ggml_tensor * y = nullptr;
+    for (int64_t k = 0; k < kernel; k++) {
+        ggml_tensor * term = ggml_mul(g.ctx, steps(g, seen, k, x->ne[1]), steps(g, w, k, 1));
+        y = ggml_add(g.ctx, y ? y : term, y ? term : b);
+    }
+    return y;                                                                        // [n_channels, T]
+}
+
+pointwise_conv1d::pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out)
+    : w(l.f32("weight", {n_in, n_out})), b(l.f32("bias", {n_out})) {}
+
+ggml_tensor * pointwise_conv1d::build(graph & g, ggml_tensor * x) const { return linear(g, w, x, b, 1); }
+
+transposed_conv1d::transposed_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride)
+    : n_in(n_in), n_out(n_out), kernel(kernel), stride(stride),
+      w(l.f32_reordered("weight", {n_in, n_out * kernel}, {n_in, kernel, n_out}, {0, 2, 1})), b(l.f32("bias", {n_out})) {
+    if (kernel != stride && kernel != 2 * stride) {
+        fail(OMNI_ERROR_INTERNAL, "a transposed convolution of kernel %lld and stride %lld, expected a kernel of one or two strides",
+             (long long) kernel, (long long) stride);
+    }
+    if (kernel != stride) {
+        overlap = l.state_zeros({n_out * stride, 1});
+    }
+}
+
+ggml_tensor * transposed_conv1d::build(graph & g, ggml_tensor * x) const {
+    const int64_t n_steps = x->ne[1], n_new = n_out * stride;
+    ggml_tensor * y = linear(g, ggml_reshape_2d(g.ctx, w, n_in, n_out * kernel), x, nullptr, 1);  // [n_out * kernel, T]
+    if (kernel != stride) {
+        ggml_tensor * own  = ggml_view_2d(g.ctx, y, n_new, n_steps, y->nb[1], 0);
+        ggml_tensor * next = ggml_cont(g.ctx, ggml_view_2d(g.ctx, y, n_new, n_steps, y->nb[1], size_t(n_new) * sizeof(float)));
+        ggml_tensor * late = join(g, g.state(overlap), next);                        // [n_new, T + 1]
+        g.store(overlap, steps(g, late, n_steps, 1));
+        y = ggml_add(g.ctx, own, steps(g, late, 0, n_steps));                        // [n_new, T]
+    }
+    return ggml_add(g.ctx, ggml_reshape_2d(g.ctx, y, n_out, n_steps * stride), b);
+}
+
+} // namespace omni

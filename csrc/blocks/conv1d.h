@@ -1,0 +1,53 @@
+// Causal convolutions over time, in exact F32. Rows are time steps: x [n_channels, T], the channels of a step together.
+// Each owns, as stream state, what the next call needs of this one, so any cut of a signal into calls gives the same
+// result. Kernels lie in the file with the time axis fastest and are turned while they are loaded.
+#pragma once
+
+#include "blocks/left_context.h"
+
+namespace omni {
+
+// y[t] = b + sum over k of W[k] x[t - (kernel - 1 - k) * dilation].
+struct causal_conv1d {
+    causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation = 1);
+
+    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T]
+
+    int64_t      n_in, n_out, kernel, dilation;
+    ggml_tensor *w, *b;  // [n_in, kernel, n_out], [n_out]
+    left_context past;
+};
+
+// The same with one kernel per channel.
+struct depthwise_conv1d {
+    depthwise_conv1d(const loader & l, int64_t n_channels, int64_t kernel);
+
+    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_channels, T] -> the same
+
+    int64_t      n_channels, kernel;
+    ggml_tensor *w, *b;  // [n_channels, kernel], [n_channels]
+    left_context past;
+};
+
+// A convolution of one output step: a product with a vector, in the file a matrix.
+struct pointwise_conv1d {
+    pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out);
+
+    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T]
+
+    ggml_tensor *w, *b;  // [n_in, n_out], [n_out]
+};
+
+// Each input step adds `kernel` output steps, `stride` after those of the step before; nothing is dropped on the left.
+// The kernel is one or two strides long. With two, half of what a step adds belongs to the next one: that is the state.
+struct transposed_conv1d {
+    transposed_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride);
+
+    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T * stride]
+
+    int64_t      n_in, n_out, kernel, stride;
+    ggml_tensor *w, *b;  // [n_in, n_out, kernel], [n_out]
+    state_slot   overlap = -1;  // [n_out * stride], before the bias
+};
+
+} // namespace omni

@@ -1,0 +1,66 @@
+// The codec decoder: frames of codes in, samples out. Split residual vector quantisation in front of the trunk.
+#include "blocks/codec_trunk.h"
+#include "blocks/rvq.h"
+#include "components/component.h"
+
+#include "core/error.h"
+
+namespace omni {
+
+namespace {
+
+rvq_hparams read_rvq(const gguf_keys & kv) {
+    rvq_hparams hp;
+    hp.n_groups      = kv.size("n_groups");
+    hp.n_semantic    = kv.size("n_semantic");
+    hp.codebook_size = kv.size("codebook_size");
+    hp.codebook_dim  = kv.size("codebook_dim");
+    hp.n_out         = kv.size("rvq_dim");
+    if (hp.n_semantic >= hp.n_groups) {
+        fail(OMNI_ERROR_FORMAT, "%s: codec_decoder.n_semantic is %lld, expected less than n_groups, %lld", kv.file().path().c_str(),
+             (long long) hp.n_semantic, (long long) hp.n_groups);
+    }
+    return hp;
+}
+
+struct codec_decoder final : component {
+    explicit codec_decoder(const loader & l)
+        : sample_rate(l.kv.size("sample_rate")), hop(l.kv.size("hop")), quantizer(l, read_rvq(l.kv)),
+          pre_conv(l.scope("pre_conv"), quantizer.hp.n_out, l.kv.size("latent_dim"), l.kv.size("pre_conv_kernel")),
+          trunk(l, codec_trunk_hparams::read(l.kv)) {
+        if (hop != trunk.hp.hop()) {
+            fail(OMNI_ERROR_FORMAT, "%s: codec_decoder.hop is %lld, expected %lld, the product of upsample_rates and upsampling_ratios",
+                 l.kv.file().path().c_str(), (long long) hop, (long long) trunk.hp.hop());
+        }
+    }
+
+    omni_info info() const override {
+        omni_info i{};
+        i.kind        = OMNI_KIND_CODEC;
+        i.n_vocab     = int32_t(quantizer.hp.codebook_size);
+        i.n_groups    = int32_t(quantizer.hp.n_groups);
+        i.hop         = int32_t(hop);
+        i.sample_rate = int32_t(sample_rate);
+        return i;
+    }
+
+    size_t max_nodes(const graph_key &) const override { return trunk.max_nodes() + size_t(quantizer.hp.n_groups) * 4 + 64; }
+
+    void build(graph & g) const override {
+        ggml_tensor * codes = g.input("codes", GGML_TYPE_I32, g.key.n, quantizer.hp.n_groups);
+        ggml_tensor * x = g.tap("rvq", quantizer.build(g, codes));                   // [rvq_dim, n], channels fastest
+        x = tap_time_first(g, "pre_conv", pre_conv.build(g, x));                     // [latent_dim, n], tapped time fastest
+        g.output("pcm", trunk.build(g, x));                                          // [1, n * hop]
+    }
+
+    int64_t       sample_rate, hop;
+    rvq           quantizer;
+    causal_conv1d pre_conv;
+    codec_trunk   trunk;
+};
+
+} // namespace
+
+std::unique_ptr<component> make_codec_decoder(const loader & l) { return std::make_unique<codec_decoder>(l); }
+
+} // namespace omni
