@@ -23,7 +23,7 @@ __all__ = ["Progress", "Value", "write_gguf"]
 
 Value = bool | int | float | str | Sequence[int] | Sequence[str]
 Progress = Callable[[str, int, int], object]
-BLOCK = 1 << 22  # elements converted at once: 16 MiB as float32
+BLOCK = 1 << 20  # elements converted at once: 4 MiB as float32
 Type = GGMLQuantizationType
 
 
