@@ -1,4 +1,4 @@
-"""The toy model, made once per test run, and its variants."""
+"""Toy models made once per test run: the one that ships, which ends, and `tiny`'s, which never do."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from tiny import tiny_gguf
+
 
 @lru_cache
 def toy() -> Path:
-    """Return a CustomVoice model at toy size."""
+    """Return the toy model of the package, which ends after 20 frames or so."""
     from pyomni.toy import make_toy_model
 
     return Path(make_toy_model(_folder() / "toy.gguf"))
 
 
 @lru_cache
-def variant(model_type: str) -> Path:
-    """Return a toy of another model type: ``voice_design`` or ``base``."""
-    from pyomni.convert import convert
-    from pyomni.convert.random_checkpoint import checkpoint_dims, write_checkpoint
-
-    write_checkpoint(_folder() / model_type, model_type, checkpoint_dims("tiny"), 7, dtype="f32")
-    return Path(convert(_folder() / model_type, _folder() / f"{model_type}.gguf", "f32"))
+def variant(kind: str) -> Path:
+    """Return a toy that never draws its end id: ``custom_voice``, ``voice_design`` or ``base``."""
+    return Path(tiny_gguf(_folder() / f"{kind}.gguf", kind=kind))
 
 
 @lru_cache

@@ -249,8 +249,10 @@ def _read_codes(path: str) -> npt.NDArray[np.int32]:
     try:
         codes = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "it is not an array in numpy's .npy format"
-        raise ArgumentError(f"codes file {path!r} could not be read: {reason}") from error
+        reason = getattr(error, "strerror", None) or "not one"
+        raise ArgumentError(
+            f"codes file {path!r} could not be read: {reason}, expected an array in numpy's .npy format"
+        ) from error
     if not isinstance(codes, np.ndarray):  # an .npz archive
         raise ArgumentError(f"codes file {path!r} is an archive, expected one array in numpy's .npy format")
     return codes
