@@ -1,7 +1,7 @@
-"""A codec decoder at toy size: its GGUF with random weights, and the same network in numpy, written straight down.
+"""A codec decoder at toy size: its GGUF with random weights, and the same network in numpy.
 
-The numpy decoder works on whole signals, [channels, time], in float64 and without any state, so that it shares
-nothing with the shim but the formulas: ``docs/gguf.md`` and the class of the same name in the official
+The numpy decoder works on whole signals, [channels, time], in float64 and without any state, so that it
+shares nothing with the shim but the formulas: ``docs/gguf.md`` and the class of the same name in the official
 ``qwen_tts.core.tokenizer_12hz.modeling_qwen3_tts_tokenizer_v2``.
 """
 
@@ -50,7 +50,8 @@ class Codec:
     dwconv_kernel: int = 7
     conv_kernel: int = 7
     residual_kernel: int = 7
-    overrides: dict[str, object] = field(default_factory=dict)  # keys written with another value (or, None, not at all)
+    #: Keys written with another value or, None, not at all.
+    overrides: dict[str, object] = field(default_factory=dict)
 
     @property
     def hop(self) -> int:

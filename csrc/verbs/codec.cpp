@@ -6,9 +6,9 @@
 
 namespace omni {
 
-// Frames in one graph. The memory of a graph grows with them (some 8 MB a frame for the 12 Hz codec); the time per
-// frame no longer falls.
-static const int64_t max_graph_frames = 8;
+// Samples in one graph: some 8 frames of the 12 Hz codec. A graph's memory grows with them (8 MB a frame there), while
+// the time per frame falls no further. And frames: attention is quadratic in them.
+static const int64_t max_graph_samples = 16384, max_graph_frames = 64;
 
 void codec_decode(session & s, const omni_info & info, int64_t lane, const int32_t * codes, int64_t n_frames, float * pcm) {
     s.check_lane(lane);
@@ -22,9 +22,10 @@ void codec_decode(session & s, const omni_info & info, int64_t lane, const int32
                  (long long) (i % n_groups), codes[i], info.n_vocab - 1);
         }
     }
+    const int64_t n_max = std::clamp<int64_t>(max_graph_samples / info.hop, 1, max_graph_frames);
     std::vector<int32_t> turned;
-    for (int64_t at = 0; at < n_frames; at += max_graph_frames) {
-        const int64_t n = std::min(max_graph_frames, n_frames - at);
+    for (int64_t at = 0; at < n_frames; at += n_max) {
+        const int64_t n = std::min(n_max, n_frames - at);
         turned.resize(size_t(n * n_groups));  // [n_groups][n]: a group's codes together
         for (int64_t t = 0; t < n; t++) {
             for (int64_t k = 0; k < n_groups; k++) {

@@ -13,7 +13,7 @@ from pyomni._binding import Device, Model
 from pyomni.components.codec import CodecDecoder
 
 HP = toy.Codec()
-N_FRAMES = 45  # several windows of 7, several graphs of 8
+N_FRAMES = 45  # several windows of 7
 CODES = toy.codes(HP, N_FRAMES)
 
 
@@ -41,7 +41,9 @@ def one_shot(model: Model) -> np.ndarray:
     return pcm
 
 
-@pytest.mark.parametrize("widths", [[1], [2], [3], [7], [8], [9], [1, 2, 4, 8], [5, 1, 1, 6, 2, 11, 3], [30], [44, 1], [1, 44]])
+@pytest.mark.parametrize(
+    "widths", [[1], [2], [3], [7], [8], [9], [1, 2, 4, 8], [5, 1, 1, 6, 2, 11, 3], [30], [44, 1], [1, 44]]
+)
 def test_any_cut_gives_the_same_samples(model: Model, one_shot: np.ndarray, widths: list[int]) -> None:
     pcm = in_pieces(CodecDecoder(model), CODES, widths)
     np.testing.assert_allclose(pcm, one_shot, rtol=0, atol=1e-6)

@@ -30,12 +30,12 @@ STAGES = {
 }
 
 
-def decoder(path: Path, n_lanes: int = 1) -> CodecDecoder:
-    return CodecDecoder(Model(Device("cpu", 2), path, "codec_decoder"), n_lanes)
+def decoder(path: Path) -> CodecDecoder:
+    return CodecDecoder(Model(Device("cpu", 2), path, "codec_decoder"))
 
 
-def load(tmp_path: Path, hp: toy.Codec = HP, tensors: dict[str, toy.F32] | None = None, n_lanes: int = 1) -> CodecDecoder:
-    return decoder(toy.write(tmp_path / "codec.gguf", hp, tensors or toy.weights(hp)), n_lanes)
+def load(tmp_path: Path, hp: toy.Codec = HP, tensors: dict[str, toy.F32] | None = None) -> CodecDecoder:
+    return decoder(toy.write(tmp_path / "codec.gguf", hp, tensors or toy.weights(hp)))
 
 
 def test_every_stage(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_every_stage(tmp_path: Path) -> None:
         wanted = reference.taps[stage]
         error = np.abs(tap - wanted).max() / max(1.0, np.abs(wanted).max())
         assert error < 3e-6, f"{stage}: {error}"
-    assert 0.05 < np.abs(expected).mean() < 1.0  # the comparison means something, and most samples are not clamped
+    assert 0.05 < np.abs(expected).mean() < 1.0  # the comparison means something
     np.testing.assert_allclose(pcm, np.clip(expected, -1, 1), rtol=0, atol=3e-6)
 
 
@@ -62,14 +62,15 @@ def test_every_stage(tmp_path: Path) -> None:
         {"n_semantic": 2, "n_groups": 3},
         {"n_head_kv": 4, "head_dim": 4, "window": 1},
         {"window": 40, "upsampling_ratios": (3,), "upsample_rates": (2, 5, 2)},
-        {"residual_dilations": (2,), "residual_kernel": 3, "conv_kernel": 5, "dwconv_kernel": 4, "pre_conv_kernel": 1},
-        {"latent_dim": 32, "decoder_dim": 64, "n_embd": 32, "rvq_dim": 16, "codebook_dim": 16, "n_ff": 48, "head_dim": 16},
+        {"residual_dilations": (2,), "residual_kernel": 3, "conv_kernel": 5, "dwconv_kernel": 4},
+        {"pre_conv_kernel": 1, "residual_kernel": 1, "conv_kernel": 1, "dwconv_kernel": 1},
+        {"latent_dim": 32, "decoder_dim": 64, "n_embd": 32, "rvq_dim": 16, "codebook_dim": 16},
         {"rms_eps": 1e-2, "layer_norm_eps": 1e-2, "rope_theta": 50.0},
     ],
 )
 def test_every_number_comes_from_the_file(tmp_path: Path, change: dict[str, object]) -> None:
     hp = dataclasses.replace(HP, **change)  # type: ignore[arg-type]
-    codes = toy.codes(hp, 21)  # more than one graph's worth, and more than the window of most
+    codes = toy.codes(hp, 21)  # more than the window of most
     expected = toy.Decoder(hp, toy.weights(hp)).decode(codes)
     ours = load(tmp_path, hp)
     assert (ours.hop, ours.n_groups, ours.sample_rate) == (hp.hop, hp.n_groups, hp.sample_rate)
@@ -85,15 +86,16 @@ def test_samples_are_clamped(tmp_path: Path) -> None:
 
 
 def test_snake_against_double_precision(tmp_path: Path) -> None:
-    """The square of a sine, seen through a network that only passes its first snake on: below 1e-7 up to |a x| = 1e4."""
-    hp = dataclasses.replace(HP, upsample_rates=(1,), upsampling_ratios=(1,), residual_dilations=(1,), decoder_dim=64)
+    """A snake's input and output, as a network hands them out: below 1e-7 up to |a x| = 1e4."""
+    hp = dataclasses.replace(HP, upsample_rates=(1,), upsampling_ratios=(1,), decoder_dim=64)
     tensors = toy.weights(hp)
     rng = np.random.default_rng(1)
     scale = np.geomspace(1e-3, 1e4, 64)
     tensors[toy.C + "wave.0.snake.a"] = np.ones(64, np.float32)
     tensors[toy.C + "wave.0.snake.b"] = np.ones(64, np.float32)
     tensors[toy.C + "conv_in.weight"] *= 0
-    tensors[toy.C + "conv_in.weight"][:, :, -1] = rng.standard_normal((64, hp.latent_dim)) * scale[:, None] / 4
+    newest = rng.standard_normal((64, hp.latent_dim)) * scale[:, None] / 4
+    tensors[toy.C + "conv_in.weight"][:, :, -1] = newest
     tensors[toy.C + "conv_in.bias"] = (scale * 0.3).astype(np.float32)
     ours = load(tmp_path, hp, tensors)
     ours.session.tap("conv_in")
@@ -105,7 +107,7 @@ def test_snake_against_double_precision(tmp_path: Path) -> None:
         y = ours.session.read_tap("wave.0.snake").astype(np.float64)
         x, y = x[np.abs(x) < 1e4].astype(np.float64), y[np.abs(x) < 1e4]
         expected = x + np.sin(x) ** 2
-        rounding = np.spacing(np.abs(expected).astype(np.float32)) / 2  # of the sum, which is not the sine's fault
+        rounding = np.spacing(np.abs(expected).astype(np.float32)) / 2  # of the sum, not of the sine
         worst = max(worst, float((np.abs(y - expected) - rounding).max()))
     assert worst < 1e-7
 
@@ -141,7 +143,7 @@ def test_no_frames_are_no_samples(tmp_path: Path) -> None:
         ({"n_semantic": 5}, "n_semantic is 5, expected less than n_groups, 5"),
         ({"n_head_kv": 3}, "n_head is 4, expected a multiple of n_head_kv, 3"),
         ({"head_dim": 5}, "head_dim is 5, expected an even number"),
-        ({"decoder_dim": 30}, "decoder_dim is 30, expected a multiple of 2 to the number of upsample_rates, 2"),
+        ({"decoder_dim": 30}, "decoder_dim is 30, expected a multiple of 2 to the number of upsample_rates"),
         ({"upsample_rates": (3, 4)}, "wave.1.conv.weight"),
         ({"window": 1 << 20}, "window is 1048576, expected at most 65536"),
         ({"rms_eps": 0.0}, "rms_eps is 0"),
