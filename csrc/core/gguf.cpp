@@ -20,7 +20,8 @@ gguf_file::gguf_file(const std::string & path) : path_(path) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", path.c_str());
     }
     struct stat st;
-    const bool folder = fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode);
+    const bool known = fstat(fileno(f), &st) == 0;
+    const bool folder = known && S_ISDIR(st.st_mode);
     const size_t n = folder ? 0 : fread(magic, 1, sizeof(magic), f);
     fclose(f);
     if (folder) {
@@ -37,6 +38,18 @@ gguf_file::gguf_file(const std::string & path) : path_(path) {
             why.pop_back();
         }
         fail(OMNI_ERROR_FORMAT, "%s: the GGUF header is damaged or cut short (%s)", path.c_str(), why.c_str());
+    }
+    const uint64_t n_bytes = known ? uint64_t(st.st_size) : 0;
+    for (int64_t i = 0; i < gguf_get_n_tensors(gguf_); i++) {
+        const uint64_t begin = gguf_get_data_offset(gguf_) + gguf_get_tensor_offset(gguf_, i);
+        const uint64_t end   = begin + gguf_get_tensor_size(gguf_, i);
+        if (end < begin || end > n_bytes) {
+            const std::string name = gguf_get_tensor_name(gguf_, i);
+            gguf_free(gguf_);
+            ggml_free(meta_);
+            fail(OMNI_ERROR_FORMAT, "%s: the file is cut short: it has %llu bytes and tensor '%s' ends at %llu", path.c_str(),
+                 (unsigned long long) n_bytes, name.c_str(), (unsigned long long) end);
+        }
     }
 }
 

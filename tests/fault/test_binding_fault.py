@@ -76,9 +76,8 @@ def test_truncated_file(device: Device, tiny_path: Path, tmp_path: Path, keep: f
     path = tmp_path / "cut.gguf"
     whole = tiny_path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep)])
-    with pytest.raises(errors.ModelFormatError, match=r"cut\.gguf: .*(cut short|ends inside tensor)"):
-        for component in ("talker", "code_predictor", "codec_decoder", "codec_encoder"):
-            Model(device, path, component)
+    with pytest.raises(errors.ModelFormatError, match=r"cut\.gguf: .*cut short"):
+        Model(device, path, "talker")
 
 
 def test_unknown_component(device: Device, tiny_path: Path) -> None:
