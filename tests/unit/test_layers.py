@@ -38,7 +38,7 @@ MODEL_NAMES = re.compile(r"talker|thinker|predictor|codec|qwen", re.IGNORECASE)
 
 
 def imports_of(path: Path, package: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, unit) for each import of the package's own modules; that of ``pyomni.text.x`` is ``text``."""
+    """Yield (line, unit) for each import of the package's own modules; ``pyomni.text.x`` is unit ``text``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         names: list[str] = []
         if isinstance(node, ast.Import):
