@@ -174,7 +174,8 @@ def test_options_reach_the_model(capsys: pytest.CaptureFixture[str]):
         want = model.speak("Hi", voice="vivian", language="german", options=options).codes
         greedy = model.speak("Hi", voice="vivian", options=SpeechOptions(greedy=True, max_frames=12)).codes
     flags = "--seed 3 --temperature 0.5 --top-k 7 --top-p 0.8 --repetition-penalty 1.5 "
-    flags += "--predictor-temperature 0.6 --predictor-top-k 9 --predictor-top-p 0.7 --max-seconds 0.96 --voice vivian --language German"
+    flags += "--predictor-temperature 0.6 --predictor-top-k 9 --predictor-top-p 0.7 "
+    flags += "--max-seconds 0.96 --voice vivian --language German"
     run(capsys, "speak", "Hi", *flags.split(), "--codes", "a.npy", "-q")
     assert np.array_equal(np.load("a.npy"), want)
     run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,65 @@ def test_the_pattern_splits_as_qwen2_does():
     assert cut == ["It", "'s", " ", "4", "2", " eBay", "'s", "\n\n", " ", " x", "!?\n"]
 
 
-def test_recorded_ids_are_those_of_text_not_of_special_tokens():
-    cases = json.loads(
-        (Path(__file__).parents[1] / "parity" / "recorded" / "tokenizer_ids.json").read_text("utf-8")
+HERE = Path(__file__).parent
+
+#: Carries the real vocabulary; read by vendor/fetch.py as vendor/ggml.lock is.
+ARCHIVE = """\
+package = llama-cpp-python
+version = 0.3.36
+sha256 = 832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
+folder = vendor/llama.cpp/models
+ggml = 0.25.3
+"""
+RECORDED = json.loads((HERE.parent / "parity" / "recorded" / "tokenizer_ids.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def qwen2() -> Tokenizer:
+    """The part of the real vocabulary that the recorded strings need, at its real ids."""
+    cut = json.loads((HERE / "recorded" / "qwen2_subset.json").read_text("utf-8"))
+    tokens, types = [f"[PAD{i}]" for i in range(cut["n_tokens"])], [5] * cut["n_tokens"]
+    for text, i in cut["tokens"].items():
+        tokens[i], types[i] = text, 1
+    return Tokenizer(tokens, types, cut["merges"])
+
+
+@pytest.mark.parametrize("case", RECORDED, ids=lambda case: ascii(case["text"]))
+def test_ids_of_the_official_tokenizer(qwen2: Tokenizer, case: dict):
+    assert qwen2.encode(case["text"]) == case["ids"]
+
+
+def test_the_wrapped_text_of_the_official_package(qwen2: Tokenizer):
+    from fakes import FakeMetadata
+
+    from pyomni.pipelines.prompt import wrapped_ids
+
+    want = [151644, 77091, 198, 9707, 13, 151645, 198, 151644, 77091, 198]
+    assert wrapped_ids(qwen2, FakeMetadata(), "Hello.") == want
+    assert qwen2.encode("assistant\n") == [77091, 198]
+
+
+@pytest.mark.reference
+def test_ids_on_the_whole_vocabulary(tmp_path: Path):
+    """Fetches the archive that carries the real vocabulary (76 MB) through pip."""
+    import importlib.util
+
+    from pyomni.metadata import Metadata
+
+    spec = importlib.util.spec_from_file_location("fetch", HERE.parents[1] / "vendor" / "fetch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    fetch = importlib.util.module_from_spec(spec)
+    sys.modules["fetch"] = fetch  # dataclasses look their module up
+    spec.loader.exec_module(fetch)
+    (tmp_path / "lock").write_text(ARCHIVE)
+    fetch.fetch(fetch.read_lock(tmp_path / "lock"), tmp_path / "models")
+    meta = Metadata.read(tmp_path / "models" / "ggml-vocab-qwen2.gguf")
+    tokenizer = Tokenizer(
+        meta.strings("tokenizer.ggml.tokens"),
+        meta.ints("tokenizer.ggml.token_type"),
+        meta.strings("tokenizer.ggml.merges"),
     )
-    assert {"text": "Hello.", "ids": [9707, 13]} in cases
-    assert all(max(case["ids"], default=0) < 151643 for case in cases)
+    for case in RECORDED:
+        assert tokenizer.encode(case["text"]) == case["ids"]
+    assert len(tokenizer.encode("<|im_end|>")) > 1
