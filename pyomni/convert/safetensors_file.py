@@ -1,4 +1,4 @@
-"""Safetensors files, read tensor by tensor through a memory map and written in a stream.
+"""Safetensors files, read a stretch of a tensor at a time and written in a stream.
 
 The format is eight bytes with the length of a JSON header, the header, then the tensors' bytes. We read it
 directly because numpy has no bfloat16: the library's numpy face cannot hand one out, and loading whole files
@@ -8,7 +8,6 @@ would cost their size in memory.
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -41,18 +40,32 @@ class StoredTensor:
     path: Path
     dtype: str
     shape: tuple[int, ...]
-    flat: NDArray[np.generic]  # the map itself: touching a slice reads that slice
+    offset: int  # of the first byte in the file
 
     def raw(self, begin: int, end: int) -> NDArray[np.generic]:
-        """Stored elements ``begin`` to ``end`` in file order; bfloat16 as ``uint16``."""
-        return self.flat[begin:end]
+        """Stored elements `begin` to `end` in file order, read now; bfloat16 as ``uint16``.
+
+        Raises
+        ------
+        ModelFileError
+            The file has gone, or become shorter.
+        """
+        dtype = DTYPES[self.dtype]
+        # A plain read, not a map: mapped pages would add up to the whole file in this process's memory.
+        try:
+            part = np.fromfile(self.path, dtype, end - begin, offset=self.offset + begin * dtype.itemsize)
+        except OSError as error:
+            raise ModelFileError(f"{self.path}: cannot be read ({error.strerror or error})") from error
+        if part.size < end - begin:
+            raise ModelFileError(f"{self.path}: became shorter while it was read")
+        return part
 
     def f32(self, begin: int = 0, end: int | None = None) -> NDArray[np.float32]:
-        """Elements ``begin`` to ``end`` in file order as a new flat float32 array."""
-        part = self.flat[begin : self.flat.size if end is None else end]
+        """Elements `begin` to `end` in file order as a new flat float32 array."""
+        part = self.raw(begin, prod(self.shape) if end is None else end)
         if self.dtype == "BF16":
             return bf16_to_f32(part.view(np.uint16))
-        return part.astype(np.float32)
+        return part.astype(np.float32, copy=False)
 
 
 class Checkpoint(Mapping[str, StoredTensor]):
@@ -168,17 +181,13 @@ def _read_header(path: Path) -> dict[str, StoredTensor]:
                     f"{path}: header of {n_header} bytes in a file of {n_file}, expected a safetensors file"
                 )
             header = _json_object(path, file.read(n_header))
-            # An empty map is refused by the system; a header is never empty, so this one is not.
-            data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)[
-                8 + n_header :
-            ]
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
     header.pop("__metadata__", None)
-    return {name: _stored(path, name, entry, data) for name, entry in header.items()}
+    return {name: _stored(path, name, entry, 8 + n_header, n_file) for name, entry in header.items()}
 
 
-def _stored(path: Path, name: str, entry: Any, data: NDArray[np.uint8]) -> StoredTensor:
+def _stored(path: Path, name: str, entry: Any, start: int, n_file: int) -> StoredTensor:
     entry = entry if isinstance(entry, dict) else {}
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not (_are_counts(shape) and _are_counts(offsets) and len(offsets) == 2 and isinstance(dtype, str)):
@@ -186,17 +195,15 @@ def _stored(path: Path, name: str, entry: Any, data: NDArray[np.uint8]) -> Store
     if dtype not in DTYPES:
         raise ModelFormatError(f"{path}: tensor {name!r} is {dtype}, expected {', '.join(DTYPES)}")
     begin, end = offsets
-    if end > data.size:
+    if start + end > n_file:
         raise ModelFormatError(
-            f"{path}: tensor {name!r} ends at byte {end} of {data.size}: the file is truncated"
+            f"{path}: tensor {name!r} ends at byte {start + end} of {n_file}: the file is truncated"
         )
     if end - begin != prod(shape) * DTYPES[dtype].itemsize:
         raise ModelFormatError(
             f"{path}: tensor {name!r} has {end - begin} bytes, expected {dtype} of shape {shape}"
         )
-    # frombuffer, not view: a tensor may start at any byte.
-    flat = np.frombuffer(data[begin:end].data, DTYPES[dtype])
-    return StoredTensor(path, dtype, tuple(shape), flat)
+    return StoredTensor(path, dtype, tuple(shape), start + begin)
 
 
 def _are_counts(values: Any) -> bool:
