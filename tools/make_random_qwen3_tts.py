@@ -51,7 +51,7 @@ def main() -> None:
         args.seed,
         dtype=args.dtype,
         vocab_gguf=args.vocab_gguf,
-        eos_logit=3.0 if args.eos_allowed else None,
+        eos_logit=4.3 if args.eos_allowed else None,
     )
     print(
         f"{args.out}: {done['tensors']} tensors, {done['parameters'] / 1e6:.1f} M parameters; codec "
