@@ -53,7 +53,7 @@ def _text(function: Any, *args: Any) -> str:
     n = function(*args, ffi.NULL, 0)
     buffer = ffi.new("char[]", n)
     function(*args, buffer, n)
-    return ffi.string(buffer).decode("utf-8", "replace")  # type: ignore[no-any-return]
+    return ffi.string(buffer).decode("utf-8", "replace")
 
 
 def _array(x: ArrayLike, dtype: type, ndim: int, what: str) -> NDArray[Any]:
@@ -95,7 +95,7 @@ def _text_once(function: Any) -> str:
     """Read a text that is gone once read."""
     buffer = ffi.new("char[]", 1 << 17)
     function(buffer, 1 << 17)
-    return ffi.string(buffer).decode("utf-8", "replace")  # type: ignore[no-any-return]
+    return ffi.string(buffer).decode("utf-8", "replace")
 
 
 class _Handle:
@@ -338,7 +338,7 @@ class Session(_Handle):
                 f"codes have shape {list(frames.shape)}, expected [n_frames, {self.info.n_groups}]"
             )
         pcm = np.empty(frames.shape[0] * self.info.hop, np.float32)
-        if pcm.size:
+        if frames.shape[0]:
             with _checked() as call:
                 given = _pointer(frames, "int32_t *"), frames.shape[0], _pointer(pcm, "float *")
                 call(lib.omni_codec_decode, self.pointer, lane, *given)

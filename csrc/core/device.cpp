@@ -89,7 +89,7 @@ bool device::is_cpu() const { return dev_ == cpu_; }
 
 ggml_backend_buffer_type_t device::buffer_type() const { return ggml_backend_dev_buffer_type(dev_); }
 
-std::vector<backend_ptr> device::open_backends(ggml_abort_callback abort, void * abort_data) const {
+std::vector<backend_ptr> device::open_backends(int n_threads, ggml_abort_callback abort, void * abort_data) const {
     std::vector<backend_ptr> backends;
     std::vector<ggml_backend_dev_t> devs{dev_};
     if (!is_cpu()) {
@@ -101,7 +101,7 @@ std::vector<backend_ptr> device::open_backends(ggml_abort_callback abort, void *
             fail(OMNI_ERROR_MEMORY, "device '%s' could not be opened", device_name(dev).c_str());
         }
         if (dev == cpu_) {
-            cpu_function<decltype(&ggml_backend_cpu_set_n_threads)>(cpu_, "ggml_backend_set_n_threads")(b.get(), n_threads_);
+            cpu_function<decltype(&ggml_backend_cpu_set_n_threads)>(cpu_, "ggml_backend_set_n_threads")(b.get(), n_threads);
             cpu_function<decltype(&ggml_backend_cpu_set_threadpool)>(cpu_, "ggml_backend_cpu_set_threadpool")(b.get(), pool_);
             cpu_function<decltype(&ggml_backend_cpu_set_abort_callback)>(cpu_, "ggml_backend_set_abort_callback")(
                 b.get(), abort, abort_data);

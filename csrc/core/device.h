@@ -36,7 +36,7 @@ class device {
     ggml_backend_buffer_type_t buffer_type() const;
 
     // The backends of one session, this device's first and the CPU last, each with the abort callback set.
-    std::vector<backend_ptr> open_backends(ggml_abort_callback abort, void * abort_data) const;
+    std::vector<backend_ptr> open_backends(int n_threads, ggml_abort_callback abort, void * abort_data) const;
 
     std::mutex compute;  // the thread pool runs one graph at a time
 

@@ -9,6 +9,9 @@ namespace omni {
 
 static const size_t max_graphs = 32;  // kept per session; the one unused longest makes room
 
+// Threads meet at a barrier after every node. Weights this small are read faster than that pays for.
+static const int64_t min_shared_bytes = 8 << 20;
+
 struct sched_free {
     void operator()(ggml_backend_sched_t s) const { ggml_backend_sched_free(s); }
 };
@@ -24,7 +27,7 @@ session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_
     : weights_(std::move(w)), builder_(std::move(builder)), n_ctx_(n_ctx), n_past_(size_t(n_lanes), 0),
       broken_(size_t(n_lanes), false) {
     const device & d = *weights_->device();
-    backends_ = d.open_backends(aborted, this);
+    backends_ = d.open_backends(weights_->n_bytes() < min_shared_bytes ? 1 : d.n_threads(), aborted, this);
 
     const auto & specs = weights_->states();
     state_ctx_.reset(ggml_init({/*.mem_size =*/(specs.size() + 1) * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
