@@ -1,7 +1,7 @@
 """Devices, models and sessions of the C shim: buffers in, arrays out, statuses turned into exceptions.
 
-The only module that imports ``pyomni._native``. Arrays handed to C are C-contiguous ``float32`` or ``int32`` made
-here; arrays handed back are allocated here and filled by C.
+The only module that imports ``pyomni._native``. Arrays handed to C are made C-contiguous here; arrays handed
+back are allocated here and filled by C.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def devices() -> list[tuple[str, str]]:
     """
     return [
         (name, description)
-        for name, _, description in (line.partition("\t") for line in _text(lib.omni_device_list).splitlines())
+        for name, _, description in (
+            line.partition("\t") for line in _text(lib.omni_device_list).splitlines()
+        )
     ]
 
 
@@ -193,11 +195,11 @@ class Model(_Handle):
 
 
 class Session(_Handle):
-    """State of one component: KV cache or stream state of ``n_lanes`` independent lanes, and the graphs built for it.
+    """State of one component: KV cache or stream state of ``n_lanes`` lanes, and the graphs built for it.
 
-    One thread at a time: a second caller gets ``SessionBusy``. Every method raises ``ArgumentError`` for ids, lanes or
-    shapes out of range, ``SessionBroken`` after a call that failed half way until its lanes are rewound to 0, and
-    ``Cancelled`` when ``cancel`` was called.
+    One thread at a time: a second caller gets ``SessionBusy``. Every method raises ``ArgumentError`` for ids,
+    lanes or shapes out of range, ``SessionBroken`` after a call that failed half way until its lanes are
+    rewound to 0, and ``Cancelled`` when ``cancel`` was called.
     """
 
     def __init__(self, model: Model, n_ctx: int = 0, n_lanes: int = 1) -> None:
@@ -331,7 +333,7 @@ class Session(_Handle):
         return codes, row_sum
 
     def codec_decode(self, codes: ArrayLike, lane: int = 0) -> Floats:
-        """Turn ``codes`` (int [n_frames, n_groups]) into PCM, float32 [n_frames * hop], where ``lane`` stopped."""
+        """Turn ``codes`` (int [n_frames, n_groups]) into PCM, float32 [n_frames * hop], where ``lane`` was."""
         frames = _array(codes, np.int32, 2, "codes")
         if frames.shape[1] != self.info.n_groups:
             raise errors.ArgumentError(

@@ -22,8 +22,8 @@ def rewrite(
 ) -> Path:
     """Copy ``src`` to ``dst`` with some keys and tensors changed.
 
-    ``keys``: name to (value, type), or ``DROP``. ``tensors``: name to a function of the array; None leaves it out.
-    ``rename``: tensor name to its new name.
+    ``keys``: name to (value, type), or ``DROP``. ``tensors``: name to a function of the array; where it returns
+    None the tensor is left out.    ``rename``: tensor name to its new name.
     """
     keys, tensors, rename = dict(keys or {}), dict(tensors or {}), dict(rename or {})
     reader = gguf.GGUFReader(src)

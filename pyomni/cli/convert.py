@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         if bar is None:
             from tqdm import tqdm
 
-            bar = tqdm(total=total, unit="tensor", file=sys.stderr, leave=False)
+            bar = tqdm(total=total, unit="B", unit_scale=True, file=sys.stderr, leave=False)
         bar.set_postfix_str(name)
         bar.update(done - bar.n)
 

@@ -11,8 +11,8 @@ from pyomni._binding import Model, Session
 class CodecDecoder:
     """Turns frames of codes into PCM; each lane is a stream that continues where it stopped.
 
-    The decoder is causal and keeps its state between calls, so any way of cutting a sequence of frames into calls
-    gives the same samples up to rounding (below 1e-6).
+    The decoder is causal and keeps its state between calls, so any way of cutting a sequence of frames into
+    calls gives the same samples up to rounding (below 1e-6).
 
     Parameters
     ----------

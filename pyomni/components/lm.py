@@ -17,7 +17,7 @@ CODEC: Final = 1
 
 
 class Step(NamedTuple):
-    """What a decode leaves behind: logits float32 [n_lanes, n_vocab] and hidden float32 [n_lanes, n_hidden]."""
+    """What a decode leaves: logits float32 [n_lanes, n_vocab] and hidden float32 [n_lanes, n_hidden]."""
 
     logits: NDArray[np.float32]
     hidden: NDArray[np.float32]
@@ -104,7 +104,7 @@ class DecoderLM:
         -------
         codes : int32 [n, n_groups]
         row_sum : float32 [n, n_embd]
-            Sum of the embeddings of the frame's codes, group 0 included: the codec side of the next talker row.
+            Sum of the frame's code embeddings, group 0 included: the codec side of the next talker row.
         """
         return self.session.lm_groups(hidden, code0, temperature, top_k, top_p, uniforms)
 

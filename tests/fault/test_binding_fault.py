@@ -43,7 +43,9 @@ def codec(device: Device, tiny_path: Path) -> Iterator[Model]:
 
 
 def test_unknown_device_names_the_known_ones() -> None:
-    with pytest.raises(errors.ArgumentError, match=r"device 'warp9' is not here; expected auto or one of: .*cpu"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"device 'warp9' is not here; expected auto or one of: .*cpu"
+    ):
         Device("warp9")
 
 
@@ -63,7 +65,9 @@ def test_folder_instead_of_file(device: Device, tmp_path: Path) -> None:
         Model(device, tmp_path, "talker")
 
 
-@pytest.mark.parametrize("content", [b"", b"GG", b"RIFF0000WAVE", b"GGUF", b"GGUF\x03\x00\x00\x00" + b"\xff" * 16])
+@pytest.mark.parametrize(
+    "content", [b"", b"GG", b"RIFF0000WAVE", b"GGUF", b"GGUF\x03\x00\x00\x00" + b"\xff" * 16]
+)
 def test_not_a_gguf_file(device: Device, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.gguf"
     path.write_bytes(content)
@@ -89,7 +93,9 @@ def test_component_that_the_file_lacks(device: Device, tiny_path: Path, tmp_path
     kinds = gguf.GGUFValueType
     field = gguf.GGUFReader(tiny_path).fields["pyomni.components"].contents()
     assert "talker" in field
-    path = rewrite(tiny_path, tmp_path / "less.gguf", keys={"pyomni.components": (["codec_decoder"], kinds.ARRAY)})
+    path = rewrite(
+        tiny_path, tmp_path / "less.gguf", keys={"pyomni.components": (["codec_decoder"], kinds.ARRAY)}
+    )
     with pytest.raises(errors.UnsupportedModel, match=r"has no component 'talker'; it has: codec_decoder"):
         Model(device, path, "talker")
 
@@ -143,18 +149,25 @@ def test_missing_tensor_is_named(
 
 
 def test_unknown_tensor_is_named(device: Device, tiny_path: Path, tmp_path: Path) -> None:
-    path = rewrite(tiny_path, tmp_path / "t.gguf", rename={"talker.output_norm.weight": "talker.extra.weight"})
-    with pytest.raises(errors.ModelFormatError, match=r"tensor 'talker\.output_norm\.weight' of shape .* is missing"):
+    path = rewrite(
+        tiny_path, tmp_path / "t.gguf", rename={"talker.output_norm.weight": "talker.extra.weight"}
+    )
+    with pytest.raises(
+        errors.ModelFormatError, match=r"tensor 'talker\.output_norm\.weight' of shape .* is missing"
+    ):
         Model(device, path, "talker")
     path = rewrite(tiny_path, tmp_path / "u.gguf", rename={"codec_decoder.conv_out.bias": "talker.extra"})
-    with pytest.raises(errors.ModelFormatError, match=r"tensor 'talker\.extra' is not one that component 'talker' knows"):
+    with pytest.raises(
+        errors.ModelFormatError, match=r"tensor 'talker\.extra' is not one that component 'talker' knows"
+    ):
         Model(device, path, "talker")
 
 
 def test_wrong_shape_is_named(device: Device, tiny_path: Path, tmp_path: Path) -> None:
     path = rewrite(tiny_path, tmp_path / "t.gguf", tensors={"talker.blk.0.attn_q.weight": lambda a: a[:-1]})
     with pytest.raises(
-        errors.ModelFormatError, match=r"'talker\.blk\.0\.attn_q\.weight' has shape \[64, 127\], expected \[64, 128\]"
+        errors.ModelFormatError,
+        match=r"'talker\.blk\.0\.attn_q\.weight' has shape \[64, 127\], expected \[64, 128\]",
     ):
         Model(device, path, "talker")
 
@@ -163,7 +176,9 @@ def test_wrong_type_is_named(device: Device, tiny_path: Path, tmp_path: Path) ->
     path = rewrite(
         tiny_path, tmp_path / "t.gguf", tensors={"talker.output_norm.weight": lambda a: a.astype(np.float16)}
     )
-    with pytest.raises(errors.ModelFormatError, match=r"'talker\.output_norm\.weight' is of type f16, expected f32"):
+    with pytest.raises(
+        errors.ModelFormatError, match=r"'talker\.output_norm\.weight' is of type f16, expected f32"
+    ):
         Model(device, path, "talker")
 
 
@@ -210,7 +225,9 @@ def test_ids_out_of_range(talker: Model, predictor: Model, codec: Model) -> None
     decoder = CodecDecoder(codec)
     codes = np.zeros((3, decoder.n_groups), np.int32)
     codes[2, 1] = codec.info.n_vocab
-    with pytest.raises(errors.ArgumentError, match=rf"{codec.info.n_vocab}, expected 0 to {codec.info.n_vocab - 1}"):
+    with pytest.raises(
+        errors.ArgumentError, match=rf"{codec.info.n_vocab}, expected 0 to {codec.info.n_vocab - 1}"
+    ):
         decoder.decode(codes)
 
 
@@ -230,8 +247,15 @@ def test_shapes_are_checked(talker: Model, predictor: Model, codec: Model) -> No
     with pytest.raises(errors.ArgumentError, match="uniform numbers are missing"):
         p.groups(np.zeros((1, predictor.info.n_embd)), [0], temperature=1.0, top_k=0, top_p=1)
     with pytest.raises(errors.ArgumentError, match=r"uniforms have shape \[1, 2\]"):
-        p.groups(np.zeros((1, predictor.info.n_embd)), [0], temperature=1, top_k=0, top_p=1, uniforms=np.zeros((1, 2)))
-    with pytest.raises(errors.ArgumentError, match="top_p 1.5"):
+        p.groups(
+            np.zeros((1, predictor.info.n_embd)),
+            [0],
+            temperature=1,
+            top_k=0,
+            top_p=1,
+            uniforms=np.zeros((1, 2)),
+        )
+    with pytest.raises(errors.ArgumentError, match=r"top_p 1\.5"):
         p.groups(np.zeros((1, predictor.info.n_embd)), [0], temperature=0, top_k=0, top_p=1.5)
     with pytest.raises(errors.ArgumentError, match=r"codes have shape \[3, 2\]"):
         CodecDecoder(codec).decode(np.zeros((3, 2), np.int32))
@@ -292,12 +316,19 @@ def test_not_finite_rows_stay_in_their_lane(talker: Model, predictor: Model) -> 
     hidden = np.full((1, predictor.info.n_embd), np.nan)
     uniforms = np.full((1, predictor.info.n_groups - 1), 0.5)
     codes, _ = p.groups(hidden, [0], temperature=1.0, top_k=5, top_p=0.5, uniforms=uniforms)
-    assert (codes >= 0).all() and (codes < predictor.info.n_vocab).all()
+    assert (codes >= 0).all()
+    assert (codes < predictor.info.n_vocab).all()
 
 
 def _long_prefill(talker: Model) -> tuple[DecoderLM, np.ndarray]:
     n = min(talker.info.n_ctx_max, 1024)
     return DecoderLM(talker, n), np.ones((n, talker.info.n_embd), np.float32)
+
+
+def _decode_again_and_again(lm: DecoderLM, rows: np.ndarray) -> None:
+    for _ in range(50):
+        lm.decode(rows)
+        lm.rewind()
 
 
 def test_cancel_then_rewind(talker: Model) -> None:
@@ -313,9 +344,7 @@ def test_cancel_then_rewind(talker: Model) -> None:
     thread.start()
     try:
         with pytest.raises(errors.Cancelled, match="cancelled"):
-            for _ in range(50):
-                lm.decode(rows)
-                lm.rewind()
+            _decode_again_and_again(lm, rows)
     finally:
         done.set()
         thread.join()
