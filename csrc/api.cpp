@@ -121,6 +121,24 @@ omni_status omni_session_n_past(omni_session * s, int32_t lane, int32_t * out, o
     });
 }
 
+omni_status omni_session_save(omni_session * s, int32_t lane, void * out, int64_t n_max, int64_t * n_out, omni_error * err) {
+    return guarded(err, [&] {
+        need(s, "session");
+        need(n_out, "n_out");
+        const session::use use(*s->s);
+        *n_out = s->s->save(lane, out, n_max);
+    });
+}
+
+omni_status omni_session_load(omni_session * s, int32_t lane, const void * in, int64_t n, omni_error * err) {
+    return guarded(err, [&] {
+        need(s, "session");
+        need(in, "in");
+        const session::use use(*s->s, /*repairing =*/true);
+        s->s->load(lane, in, n);
+    });
+}
+
 void omni_session_cancel(omni_session * s) {
     if (s) {
         s->s->cancel();

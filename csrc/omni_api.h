@@ -79,6 +79,11 @@ void        omni_model_free(omni_model * m);
 omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, omni_session ** out, omni_error * err);
 omni_status omni_session_rewind(omni_session * s, int32_t lane, int32_t n_past, omni_error * err); /* 0: forget all */
 omni_status omni_session_n_past(omni_session * s, int32_t lane, int32_t * out, omni_error * err);
+
+/* A lane as bytes: to take several ways from one point, or to go on another day. save with out NULL tells the size;
+ * load refuses what is damaged, of another version, made with other weights, or too long for n_ctx. */
+omni_status omni_session_save(omni_session * s, int32_t lane, void * out, int64_t n_max, int64_t * n_out, omni_error * err);
+omni_status omni_session_load(omni_session * s, int32_t lane, const void * in, int64_t n, omni_error * err);
 void        omni_session_cancel(omni_session * s);        /* from any thread; ends the call in progress             */
 void        omni_session_free(omni_session * s);
 

@@ -223,6 +223,32 @@ class Session(_Handle):
             call(lib.omni_session_n_past, self.pointer, lane, out)
         return int(out[0])
 
+    def save(self, lane: int = 0) -> bytes:
+        """Return ``lane`` as bytes, for ``load``."""
+        n = ffi.new("int64_t *")
+        with _checked() as call:
+            call(lib.omni_session_save, self.pointer, lane, ffi.NULL, 0, n)
+            out = bytearray(n[0])
+            call(lib.omni_session_save, self.pointer, lane, ffi.from_buffer(out), len(out), n)
+        return bytes(out)
+
+    def load(self, saved: bytes, lane: int = 0) -> None:
+        """Put ``lane`` where it was when ``saved`` was made, by this session or another of the same weights.
+
+        Raises
+        ------
+        ModelFormatError
+            The bytes are damaged or no saved session.
+        UnsupportedModel
+            They are of another version.
+        ArgumentError
+            They were made with other weights.
+        ContextFull
+            They hold more positions than this session can.
+        """
+        with _checked() as call:
+            call(lib.omni_session_load, self.pointer, lane, ffi.from_buffer(saved), len(saved))
+
     def cancel(self) -> None:
         """End the call in progress, from any thread."""
         lib.omni_session_cancel(self.pointer)
@@ -333,7 +359,7 @@ class Session(_Handle):
         return codes, row_sum
 
     def codec_decode(self, codes: ArrayLike, lane: int = 0) -> Floats:
-        """Turn ``codes`` (int [n_frames, n_groups]) into PCM, float32 [n_frames * hop], where ``lane`` was."""
+        """Turn ``codes`` (int [n_frames, n_groups]) into PCM, float32 [n_frames * hop], going on in ``lane``."""
         frames = _array(codes, np.int32, 2, "codes")
         if frames.shape[1] != self.info.n_groups:
             raise errors.ArgumentError(

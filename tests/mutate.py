@@ -22,7 +22,7 @@ def rewrite(
 ) -> Path:
     """Copy ``src`` to ``dst`` with some keys and tensors changed.
 
-    ``keys``: name to (value, type), or ``DROP``. ``tensors``: name to a function of the array; where it returns
+    ``keys``: name to (value, type), or ``DROP``. ``tensors``: name to a function of the array; where that is
     None the tensor is left out.    ``rename``: tensor name to its new name.
     """
     keys, tensors, rename = dict(keys or {}), dict(tensors or {}), dict(rename or {})

@@ -1,6 +1,7 @@
 #include "core/loader.h"
 
 #include "core/error.h"
+#include "core/snapshot.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -165,6 +166,14 @@ void weights::upload() {
                 ggml_backend_tensor_set(t, to, at, m);
             }
         }
+    }
+    for (const auto & [name, t] : tensors_) {
+        char head[256];
+        const size_t n = std::min(sizeof(head), ggml_nbytes(t));
+        ggml_backend_tensor_get(t, head, 0, n);
+        fingerprint_ = omni::fingerprint(name.data(), name.size(), fingerprint_ ^ uint64_t(t->type));
+        fingerprint_ = omni::fingerprint(t->ne, sizeof(t->ne), fingerprint_);
+        fingerprint_ = omni::fingerprint(head, n, fingerprint_);
     }
 }
 

@@ -49,6 +49,7 @@ class weights {
     const std::vector<state_spec> & states() const { return states_; }
     const std::string & name() const { return component_; }
     int64_t n_bytes() const { return n_bytes_; }
+    uint64_t fingerprint() const { return fingerprint_; }  // of names, types, shapes and the first bytes of each tensor
 
   private:
     friend class loader;
@@ -63,6 +64,7 @@ class weights {
     std::map<std::string, reorder>       reorders_;
     std::vector<state_spec>          states_;
     int64_t                          n_bytes_ = 0;
+    uint64_t                         fingerprint_ = 0;
 };
 
 // A place in the tree of tensor names: scope("blk").scope("3").weight("attn_q.weight", {...}).

@@ -48,6 +48,8 @@ class session {
     void    advance(int64_t lane, int64_t n) { n_past_[size_t(lane)] += n; }
     void    rewind(int64_t lane, int64_t n_past);  // streams only to 0
     void    check_lane(int64_t lane) const;
+    int64_t save(int64_t lane, void * out, int64_t n_max) const;  // the bytes it takes; written where they fit (snapshot.cpp)
+    void    load(int64_t lane, const void * in, int64_t n);
 
     void    want_tap(const std::string & name);
     int64_t read_tap(const std::string & name, float * out, int64_t n_max) const;
