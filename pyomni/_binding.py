@@ -359,7 +359,7 @@ class Session(_Handle):
         return codes, row_sum
 
     def codec_decode(self, codes: ArrayLike, lane: int = 0) -> Floats:
-        """Turn ``codes`` (int [n_frames, n_groups]) into PCM, float32 [n_frames * hop], going on in ``lane``."""
+        """Turn ``codes`` (int [n_frames, n_groups]) into PCM where ``lane`` was, float32 [n_frames * hop]."""
         frames = _array(codes, np.int32, 2, "codes")
         if frames.shape[1] != self.info.n_groups:
             raise errors.ArgumentError(

@@ -79,6 +79,8 @@ def _report(error: BaseException) -> int:
         code = next((code for classes, code in EXIT_CODES if isinstance(error, classes)), 1)
     if code == INTERRUPTED:
         text = "interrupted, nothing was written"
+    elif isinstance(error, BrokenPipeError):
+        code, text = 5, "standard output was closed by its reader"
     elif isinstance(error, MemoryError) and not isinstance(error, PyOmniError):
         text = "memory ran out"
     elif code == 1 and not isinstance(error, PyOmniError):

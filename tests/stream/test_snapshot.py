@@ -109,7 +109,7 @@ def test_damage_is_seen(talker: Model, damage: str) -> None:
         saved[0] ^= 1
     else:
         saved = bytearray()
-    with pytest.raises(errors.ModelFormatError, match="is damaged|are no saved session"):
+    with pytest.raises(errors.ModelFormatError, match=r"is damaged|are no saved session"):
         lm.session.load(bytes(saved))
     assert lm.n_past() == 9
 
@@ -117,7 +117,7 @@ def test_damage_is_seen(talker: Model, damage: str) -> None:
 def test_another_version(talker: Model) -> None:
     saved = bytearray(DecoderLM(talker, 64).session.save())
     saved[8:12] = struct.pack("<I", 9)
-    with pytest.raises(errors.UnsupportedModel, match="is of version 9, expected 1"):
+    with pytest.raises(errors.UnsupportedModel, match="of version 9"):
         DecoderLM(talker, 64).session.load(bytes(saved))
 
 
@@ -125,7 +125,7 @@ def test_other_weights(device: Device, talker: Model, tmp_path: Path) -> None:
     lm = DecoderLM(talker, 64)
     lm.decode(random_rows(talker, 4))
     other = Model(device, tiny_gguf(tmp_path / "other.gguf", seed=5), "talker")
-    with pytest.raises(errors.ArgumentError, match="was made with other weights"):
+    with pytest.raises(errors.ArgumentError, match="made with other weights"):
         DecoderLM(other, 64).session.load(lm.session.save())
 
 
