@@ -2,39 +2,52 @@
 
 #include <cstring>
 
-// Loops are compiled once per instruction set and chosen when the module is loaded, where the compiler can do that.
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define OMNI_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+// The loop is compiled once per instruction set and chosen when the module is loaded, where the toolchain can do that;
+// sanitizers start too late for the functions that choose.
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define OMNI_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define OMNI_CLONES
 #endif
 
 namespace omni {
 
-// sin(y)^2, without the sign that a sine would need. y is brought into [-pi/4, pi/4] by multiples n of pi/2 (Cody and
+// sin(y)^2, without the sign that a sine would need. y is brought into [-pi/4, pi/4] by a multiple n of pi/2 (Cody and
 // Waite: the first two parts of pi/2 are so short that n times each is exact up to |y| = 1e4), where a polynomial in
-// y^2 gives the square; for odd n it is one minus that. The absolute error for a given float y is below 1e-7 up to
-// |y| = 1e4. Far beyond, where a float angle says nothing, the result still lies in [0, 1].
+// y^2 gives the square; for odd n it is one minus that. The error for a given float y is below 1e-7 up to |y| = 1e4. Far
+// beyond, where a float angle says nothing, the result still lies in [0, 1].
 static inline float sin_squared(float y) {
     const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer and leaves that in the low bits
     const float shifted = y * 0.636619772f + magic;
     const float n = shifted - magic;
-    uint32_t bits;
-    std::memcpy(&bits, &shifted, sizeof(bits));
-    float r = y - n * 1.5703125f;
-    r = r - n * 4.837512969970703125e-4f;
-    r = r - n * 7.54978995489188216e-8f;
-    const float z = r * r;
+    const float coarse = (y - n * 1.5703125f) - n * 4.837512969970703125e-4f;
+    const float rest = n * 7.54978995489188216e-8f;
+    const float r = coarse - rest;
+    const float r_low = (coarse - r) - rest;  // what rounding took from r
+    const float z = r * r + (r + r) * r_low;
     // z - z^2/3 + 2 z^3/45 - z^4/315 + 2 z^5/14175 - 2 z^6/467775
-    float q = -4.27555983e-6f;
-    q = q * z + 1.41093474e-4f;
-    q = q * z - 3.17460317e-3f;
-    q = q * z + 4.44444444e-2f;
-    q = q * z - 3.33333333e-1f;
-    q = q * z * z + z;
-    q = (bits & 1u) ? 1.0f - q : q;
-    q = q < 0.0f ? 0.0f : q;
-    return q > 1.0f ? 1.0f : q;
+    float p = -4.27555983e-6f;
+    p = p * z + 1.41093474e-4f;
+    p = p * z - 3.17460317e-3f;
+    p = p * z + 4.44444444e-2f;
+    p = p * z - 3.33333333e-1f;
+    const float even = p * z * z + z;
+    const float odd  = 1.0f - even;
+    int32_t low, even_bits, odd_bits;
+    std::memcpy(&low, &shifted, sizeof(low));
+    std::memcpy(&even_bits, &even, sizeof(low));
+    std::memcpy(&odd_bits, &odd, sizeof(low));
+    // Choices by masks: written as conditions, compilers see branches and leave the loop alone. The order of floats that
+    // are not negative is the order of their bits.
+    const int32_t is_odd = -(low & 1);
+    int32_t bits = (odd_bits & is_odd) | (even_bits & ~is_odd);
+    bits &= ~(bits >> 31);                                         // at least 0
+    const int32_t one = 0x3f800000, over = (one - bits) >> 31;
+    bits = (bits & ~over) | (one & over);                          // at most 1
+    float square;
+    std::memcpy(&square, &bits, sizeof(bits));
+    return square;
 }
 
 OMNI_CLONES static void snake_row(float * y, const float * x, const float * a, const float * b, int64_t n) {
