@@ -21,20 +21,30 @@ if TYPE_CHECKING:
     from pyomni.metadata import SpeechMetadata
 
 __all__ = [
+    "REFERENCE_ROW",
     "SPEAKER_ROW",
     "PromptLayout",
+    "Reference",
     "TalkerPrompt",
     "build",
     "language_id",
     "layout",
+    "reference_rows",
     "text_ids",
     "wrapped_ids",
 ]
 
 F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+Embed = Callable[[int, Sequence[int]], F32]
+#: A text id and a codec id of one position; either may be None.
+Position = tuple[int | None, int | None]
 
 #: Stands for a codec id in a layout where the row of a cloned speaker is added instead.
 SPEAKER_ROW = -1
+
+#: ``REFERENCE_ROW - t`` stands for a codec id where the row of frame t of the reference is added instead.
+REFERENCE_ROW = -2
 
 
 class Encoder(Protocol):
@@ -49,7 +59,7 @@ class PromptLayout:
 
     Attributes
     ----------
-    positions : tuple of (text id or None, codec id, SPEAKER_ROW or None)
+    positions : tuple of (text id or None, codec id, SPEAKER_ROW, REFERENCE_ROW - t or None)
         One pair per prefill position.
     trailing : tuple of int
         Text ids added to the first decoded frames, one each, after the prefill.
@@ -59,10 +69,26 @@ class PromptLayout:
         Tokens of the text to speak.
     """
 
-    positions: tuple[tuple[int | None, int | None], ...]
+    positions: tuple[Position, ...]
     trailing: tuple[int, ...]
     pad: int
     n_text: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference clip for in-context cloning, as a layout needs it.
+
+    Attributes
+    ----------
+    text : tuple of int
+        Ids of its transcript (`text_ids`).
+    n_frames : int
+        Frames of codes it has.
+    """
+
+    text: tuple[int, ...]
+    n_frames: int
 
 
 @dataclass(frozen=True)
@@ -89,7 +115,7 @@ class TalkerPrompt:
         return row
 
 
-def text_ids(tokenizer: Encoder, text: str) -> list[int]:
+def text_ids(tokenizer: Encoder, text: str, what: str = "text") -> list[int]:
     """Tokenise the text to speak, on its own, so that no header can merge with it.
 
     Raises
@@ -98,7 +124,7 @@ def text_ids(tokenizer: Encoder, text: str) -> list[int]:
         Nothing is left to say.
     """
     if not text.strip():
-        raise ArgumentError(f"the text is {_short(text)}, expected something to say")
+        raise ArgumentError(f"the {what} is {_short(text)}, expected something to say")
     return tokenizer.encode(text)
 
 
@@ -157,6 +183,7 @@ def layout(
     language: int | None = None,
     speaker: int | None = None,
     instruct: Sequence[int] = (),
+    reference: Reference | None = None,
     streaming: bool = False,
 ) -> PromptLayout:
     """Lay out a prompt.
@@ -171,9 +198,11 @@ def layout(
         Codec id of a preset speaker, SPEAKER_ROW for a row given to `build`, None for no speaker.
     instruct : sequence of int
         Ids of the wrapped instruction (`instruct_ids`).
+    reference : Reference, optional
+        Clone in context: the prompt says the transcript of this clip, then speaks its frames.
     streaming : bool
-        True: the first text token ends the prompt and the others trail, one per frame. False: all text is in
-        the prompt.
+        True: text trails behind, one token per frame, as far as it is not in the prompt: the prompt holds one
+        token, or with a reference as many as that has frames. False: all text is in the prompt.
     """
     if language is None:
         tags = [meta.codec_nothink_id, meta.codec_think_bos_id, meta.codec_think_eos_id]
@@ -181,11 +210,14 @@ def layout(
         tags = [meta.codec_think_id, meta.codec_think_bos_id, language, meta.codec_think_eos_id]
     codec = [*tags, *([] if speaker is None else [speaker]), meta.codec_pad_id]
 
-    positions: list[tuple[int | None, int | None]] = [(i, None) for i in instruct]
+    positions: list[Position] = [(i, None) for i in instruct]
     positions += [(i, None) for i in (meta.im_start_id, meta.assistant_id, *tokenizer.encode("\n"))]
     positions += [(meta.text_pad_id, c) for c in codec[:-1]]
     positions.append((meta.text_bos_id, codec[-1]))  # begin of text sits on the codec pad, not on codec begin
-    if streaming:
+    if reference is not None:
+        rest, trailing = _in_context(meta, text, reference, streaming)
+        positions += rest
+    elif streaming:
         positions.append((text[0], meta.codec_bos_id))
         trailing = [*text[1:], meta.text_eos_id]
     else:
@@ -195,8 +227,50 @@ def layout(
     return PromptLayout(tuple(positions), tuple(trailing), meta.text_pad_id, len(text))
 
 
+def _in_context(
+    meta: SpeechMetadata, text: Sequence[int], reference: Reference, streaming: bool
+) -> tuple[list[Position], list[int]]:
+    """Return what follows the prefix for in-context cloning, and the text that trails.
+
+    It ends on the last frame of the reference, whose hidden state predicts the first new one: there is no
+    begin of speech between the two, and neither is there between the two texts.
+    """
+    said = [*reference.text, *text, meta.text_eos_id]  # [T1]
+    spoken = [meta.codec_bos_id, *(REFERENCE_ROW - t for t in range(reference.n_frames))]  # [T2]
+    if not streaming:
+        pad = meta.codec_pad_id, meta.text_pad_id
+        return [*((t, pad[0]) for t in said), *((pad[1], c) for c in spoken)], []
+    padded = [*said, *[meta.text_pad_id] * (len(spoken) - len(said))]  # at least [T2]
+    return list(zip(padded, spoken, strict=False)), padded[len(spoken) :]
+
+
+def reference_rows(codes: I32, embed: Embed, embed_group: Embed) -> F32:
+    """Return the rows of a reference's frames: the sum of each frame's code embeddings.
+
+    Parameters
+    ----------
+    codes : int32 [n_frames, n_groups]
+        Of the reference clip.
+    embed : callable (table, ids) -> float32 [n, n_embd]
+        `DecoderLM.embed` of the talker, which embeds group 0.
+    embed_group : callable (table, ids) -> float32 [n, n_embd]
+        `DecoderLM.embed` of the code predictor, whose table g - 1 embeds group g.
+
+    Returns
+    -------
+    float32 [n_frames, n_embd]
+    """
+    rows = embed(CODEC, codes[:, 0].tolist())  # [n_frames, n_embd]
+    for group in range(1, codes.shape[1]):
+        rows = rows + embed_group(group - 1, codes[:, group].tolist())
+    return rows
+
+
 def build(
-    plan: PromptLayout, embed: Callable[[int, Sequence[int]], F32], speaker_row: F32 | None = None
+    plan: PromptLayout,
+    embed: Embed,
+    speaker_row: F32 | None = None,
+    reference: F32 | None = None,
 ) -> TalkerPrompt:
     """Turn a layout into rows.
 
@@ -208,12 +282,14 @@ def build(
         `DecoderLM.embed` of the talker.
     speaker_row : float32 [n_embd], optional
         The row of SPEAKER_ROW.
+    reference : float32 [n_frames, n_embd], optional
+        The rows of REFERENCE_ROW - t (`reference_rows`).
     """
     text = [t for t, _ in plan.positions]
     codec = [c for _, c in plan.positions]
     # each id once: most positions of the streaming layout share the pad
     text_table = _Rows(embed, TEXT, [i for i in text if i is not None] + [*plan.trailing, plan.pad])
-    codec_table = _Rows(embed, CODEC, [i for i in codec if i is not None and i != SPEAKER_ROW])
+    codec_table = _Rows(embed, CODEC, [i for i in codec if i is not None and i >= 0])
     rows = np.zeros((len(text), text_table.width), np.float32)  # [n, n_embd]
     for row, t, c in zip(rows, text, codec, strict=False):
         if t is not None:
@@ -222,6 +298,10 @@ def build(
             if speaker_row is None:
                 raise ArgumentError("the prompt has a speaker slot and no speaker row was given for it")
             row += speaker_row
+        elif c is not None and c <= REFERENCE_ROW:
+            if reference is None:
+                raise ArgumentError("the prompt has frames of a reference and no rows were given for them")
+            row += reference[REFERENCE_ROW - c]
         elif c is not None:
             row += codec_table[c]
     trailing = np.zeros((len(plan.trailing), text_table.width), np.float32)  # [n_trailing, n_embd]
@@ -233,7 +313,7 @@ def build(
 class _Rows:
     """Rows of one table by id, looked up in one call."""
 
-    def __init__(self, embed: Callable[[int, Sequence[int]], F32], table: int, ids: Sequence[int]) -> None:
+    def __init__(self, embed: Embed, table: int, ids: Sequence[int]) -> None:
         unique = sorted(set(ids))
         self._index = {i: n for n, i in enumerate(unique)}
         self._rows = embed(table, unique)  # [n_unique, n_embd]

@@ -9,11 +9,14 @@ from fakes import FakeMetadata, FakeTokenizer
 from pyomni.components.lm import CODEC, TEXT
 from pyomni.errors import ArgumentError
 from pyomni.pipelines.prompt import (
+    REFERENCE_ROW,
     SPEAKER_ROW,
+    Reference,
     build,
     instruct_ids,
     language_id,
     layout,
+    reference_rows,
     text_ids,
     wrapped_ids,
 )
@@ -155,3 +158,74 @@ def test_a_cloned_speaker_is_a_row():
     assert np.array_equal(build(plan, embed, row).rows[6], table_row(TEXT, PAD) + row)
     with pytest.raises(ArgumentError, match="speaker slot"):
         build(plan, embed)
+
+
+# --- in-context cloning: the two texts and their end beside begin of speech and the frames of the reference
+
+PREFIX = [*ROLE, (PAD, 2154), (PAD, 2156), (PAD, 2050), (PAD, 2157), (PAD, SPEAKER_ROW), (BOS, 2148)]
+
+
+def frame(t: int) -> int:
+    return REFERENCE_ROW - t
+
+
+def in_context(n_frames: int, streaming: bool):
+    reference = Reference((21, 22), n_frames)
+    return layout(
+        META, TOKENIZER, X, language=2050, speaker=SPEAKER_ROW, reference=reference, streaming=streaming
+    )
+
+
+def test_in_context_with_more_text_than_frames():
+    plan = in_context(2, streaming=True)  # T1 = 2 + 3 + 1, T2 = 1 + 2
+    assert list(plan.positions) == [*PREFIX, (21, 2149), (22, frame(0)), (X[0], frame(1))]
+    assert plan.trailing == (X[1], X[2], EOS)
+    assert plan.n_text == len(X)
+
+
+@pytest.mark.parametrize("n_frames", [5, 7])
+def test_in_context_with_as_many_frames_as_text_or_more(n_frames: int):
+    plan = in_context(n_frames, streaming=True)
+    text = [21, 22, *X, EOS, *[PAD] * (n_frames - 5)]
+    assert list(plan.positions) == [*PREFIX, *zip(text, [2149, *map(frame, range(n_frames))], strict=True)]
+    assert plan.trailing == ()
+
+
+def test_in_context_with_all_text_in_the_prompt():
+    plan = in_context(2, streaming=False)
+    assert list(plan.positions) == [
+        *PREFIX,
+        *((i, 2148) for i in (21, 22, *X, EOS)),
+        *((PAD, c) for c in (2149, frame(0), frame(1))),
+    ]
+    assert plan.trailing == ()
+
+
+def test_in_context_length_of_the_worked_example():
+    # 17.2 s of English reference: 9 + 216 positions
+    plan = layout(
+        META,
+        TOKENIZER,
+        X,
+        language=2050,
+        speaker=SPEAKER_ROW,
+        reference=Reference((1, 2, 3), 215),
+        streaming=True,
+    )
+    assert len(plan.positions) == 225
+
+
+def test_reference_frames_are_the_sum_of_their_groups():
+    codes = np.array([[5, 6, 7], [8, 9, 10]], np.int32)
+
+    def any_row(table: int, ids) -> np.ndarray:
+        return np.stack([table_row(table, i) for i in ids])
+
+    rows = reference_rows(codes, any_row, lambda table, ids: any_row(100 + table, ids))
+    want = table_row(CODEC, 8) + table_row(100, 9) + table_row(101, 10)
+    assert np.array_equal(rows[1], want)
+    plan = in_context(2, streaming=True)
+    prompt = build(plan, embed, np.array([100, 200, 300], np.float32), rows)
+    assert np.array_equal(prompt.rows[-1], table_row(TEXT, X[0]) + want)
+    with pytest.raises(ArgumentError, match="frames of a reference"):
+        build(plan, embed, np.array([100, 200, 300], np.float32))
