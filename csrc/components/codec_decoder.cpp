@@ -1,5 +1,5 @@
 // The codec decoder: frames of codes in, samples out. Split residual vector quantisation in front of the trunk.
-#include "blocks/codec_trunk.h"
+#include "blocks/decoder_trunk.h"
 #include "blocks/rvq.h"
 #include "components/component.h"
 
@@ -27,7 +27,7 @@ struct codec_decoder final : component {
     explicit codec_decoder(const loader & l)
         : sample_rate(l.kv.size("sample_rate")), hop(l.kv.size("hop")), quantizer(l, read_rvq(l.kv)),
           pre_conv(l.scope("pre_conv"), quantizer.hp.n_out, l.kv.size("latent_dim"), l.kv.size("pre_conv_kernel")),
-          trunk(l, codec_trunk_hparams::read(l.kv)) {
+          trunk(l, decoder_trunk_hparams::read(l.kv)) {
         if (hop != trunk.hp.hop()) {
             fail(OMNI_ERROR_FORMAT, "%s: codec_decoder.hop is %lld, expected %lld, the product of upsample_rates and upsampling_ratios",
                  l.kv.file().path().c_str(), (long long) hop, (long long) trunk.hp.hop());
@@ -56,7 +56,7 @@ struct codec_decoder final : component {
     int64_t       sample_rate, hop;
     rvq           quantizer;
     causal_conv1d pre_conv;
-    codec_trunk   trunk;
+    decoder_trunk trunk;
 };
 
 } // namespace

@@ -11,21 +11,21 @@
 
 namespace omni {
 
-struct codec_trunk_hparams {
+struct decoder_trunk_hparams {
     int64_t latent_dim, decoder_dim;
     int64_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, window;
     float   rms_eps, rope_theta, layer_norm_eps;
     std::vector<int32_t> upsample_rates, upsampling_ratios, residual_dilations;
     int64_t dwconv_kernel, conv_kernel, residual_kernel;
 
-    static codec_trunk_hparams read(const gguf_keys & kv);
+    static decoder_trunk_hparams read(const gguf_keys & kv);
     int64_t hop() const;         // samples per row
     int64_t last_dim() const { return decoder_dim >> upsample_rates.size(); }
     window_hparams attention() const { return {n_embd, n_head, n_head_kv, head_dim, window, rope_theta}; }
 };
 
-struct codec_trunk {
-    codec_trunk(const loader & l, const codec_trunk_hparams & hp);
+struct decoder_trunk {
+    decoder_trunk(const loader & l, const decoder_trunk_hparams & hp);
 
     // x [latent_dim, T] -> samples [1, T * hop], in [-1, 1]. Taps as [n_channels, T], channels fastest: transformer;
     // as [T, n_channels], time fastest: up.{i}.conv, up.{i}.out, conv_in, those of wave.{i}, pcm_raw (before the clamp)
@@ -33,7 +33,7 @@ struct codec_trunk {
     size_t max_nodes() const;
 
     struct layer {
-        layer(const loader & l, const codec_trunk_hparams & hp);
+        layer(const loader & l, const decoder_trunk_hparams & hp);
         ggml_tensor * build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const;
         ggml_tensor *attn_norm, *attn_scale, *ffn_norm, *ffn_scale;
         window_attention attn;
@@ -46,7 +46,7 @@ struct codec_trunk {
         convnext          mix;
     };
 
-    codec_trunk_hparams hp;
+    decoder_trunk_hparams hp;
     ggml_tensor *in_w, *in_b, *norm, *out_w, *out_b;
     window_mask  window;
     std::vector<layer>      layers;

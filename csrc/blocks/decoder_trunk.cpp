@@ -1,4 +1,4 @@
-#include "blocks/codec_trunk.h"
+#include "blocks/decoder_trunk.h"
 
 #include "blocks/linear.h"
 #include "blocks/norm.h"
@@ -6,8 +6,8 @@
 
 namespace omni {
 
-codec_trunk_hparams codec_trunk_hparams::read(const gguf_keys & kv) {
-    codec_trunk_hparams hp;
+decoder_trunk_hparams decoder_trunk_hparams::read(const gguf_keys & kv) {
+    decoder_trunk_hparams hp;
     hp.latent_dim         = kv.size("latent_dim");
     hp.decoder_dim        = kv.size("decoder_dim");
     hp.n_layer            = kv.size("n_layer");
@@ -50,7 +50,7 @@ codec_trunk_hparams codec_trunk_hparams::read(const gguf_keys & kv) {
     return hp;
 }
 
-int64_t codec_trunk_hparams::hop() const {
+int64_t decoder_trunk_hparams::hop() const {
     int64_t n = 1;
     for (const auto & factors : {upsampling_ratios, upsample_rates}) {
         for (int32_t f : factors) {
@@ -60,22 +60,22 @@ int64_t codec_trunk_hparams::hop() const {
     return n;
 }
 
-codec_trunk::layer::layer(const loader & l, const codec_trunk_hparams & hp)
+decoder_trunk::layer::layer(const loader & l, const decoder_trunk_hparams & hp)
     : attn_norm(l.f32("attn_norm.weight", {hp.n_embd})), attn_scale(l.f32("attn_scale.weight", {hp.n_embd})),
       ffn_norm(l.f32("ffn_norm.weight", {hp.n_embd})), ffn_scale(l.f32("ffn_scale.weight", {hp.n_embd})), attn(l, hp.attention()),
       mlp(l, hp.n_embd, hp.n_ff) {}
 
-ggml_tensor * codec_trunk::layer::build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const {
+ggml_tensor * decoder_trunk::layer::build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const {
     ggml_tensor * y = attn.build(g, rms_norm(g, x, attn_norm, eps), in);
     x = ggml_add(g.ctx, x, ggml_mul(g.ctx, y, attn_scale));
     y = mlp.build(g, rms_norm(g, x, ffn_norm, eps), 1);
     return ggml_add(g.ctx, x, ggml_mul(g.ctx, y, ffn_scale));
 }
 
-codec_trunk::upsampling::upsampling(const loader & l, int64_t n_channels, int64_t ratio, int64_t kernel, float eps)
+decoder_trunk::upsampling::upsampling(const loader & l, int64_t n_channels, int64_t ratio, int64_t kernel, float eps)
     : conv(l.scope("conv"), n_channels, n_channels, ratio, ratio), mix(l, n_channels, kernel, eps) {}
 
-codec_trunk::codec_trunk(const loader & l, const codec_trunk_hparams & hp)
+decoder_trunk::decoder_trunk(const loader & l, const decoder_trunk_hparams & hp)
     : hp(hp), in_w(l.f32("input_proj.weight", {hp.latent_dim, hp.n_embd})), in_b(l.f32("input_proj.bias", {hp.n_embd})),
       norm(l.f32("output_norm.weight", {hp.n_embd})), out_w(l.f32("output_proj.weight", {hp.n_embd, hp.latent_dim})),
       out_b(l.f32("output_proj.bias", {hp.latent_dim})), window(l, hp.window),
@@ -94,7 +94,7 @@ codec_trunk::codec_trunk(const loader & l, const codec_trunk_hparams & hp)
     }
 }
 
-ggml_tensor * codec_trunk::build(graph & g, ggml_tensor * x) const {
+ggml_tensor * decoder_trunk::build(graph & g, ggml_tensor * x) const {
     const window_inputs in = window.build(g, x->ne[1]);
     x = linear(g, in_w, x, in_b, 1);                                                 // [n_embd, T]
     for (const layer & l : layers) {
@@ -114,7 +114,7 @@ ggml_tensor * codec_trunk::build(graph & g, ggml_tensor * x) const {
     return ggml_clamp(g.ctx, x, -1.0f, 1.0f);
 }
 
-size_t codec_trunk::max_nodes() const {
+size_t decoder_trunk::max_nodes() const {
     const size_t conv = 32;  // a generous bound for one block that owns a convolution, its taps included
     const size_t wide = conv + 4 * size_t(hp.dwconv_kernel);
     return layers.size() * 96 + ups.size() * (2 * conv + wide) + waves.size() * (2 * conv + hp.residual_dilations.size() * 3 * conv) + 256;
