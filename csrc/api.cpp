@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/session.h"
 #include "verbs/codec.h"
+#include "verbs/encoder.h"
 #include "verbs/lm.h"
 
 #include <cstring>
@@ -100,6 +101,9 @@ omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, om
         }
         std::shared_ptr<const component> c = m->c;
         graph_builder builder{[c](const graph_key & key) { return c->max_nodes(key); }, [c](graph & g) { c->build(g); }};
+        if (info.kind == OMNI_KIND_ENCODER) {
+            builder.max_graphs = 1;  // no two inputs are equally long, and a graph's memory grows with the length
+        }
         *out = new omni_session{c, std::make_unique<session>(m->w, builder, n_ctx, n_lanes)};
     });
 }
@@ -205,5 +209,15 @@ omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * co
         need(pcm, "pcm");
         const session::use use(*s->s);
         codec_decode(*s->s, s->c->info(), lane, codes, n_frames, pcm);
+    });
+}
+
+omni_status omni_encode(omni_session * s, const float * in, int32_t n, float * out, int32_t n_max, int32_t * n_out, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_ENCODER, "encode rows");
+        need(in, "rows");
+        need(n_out, "n_out");
+        const session::use use(*s->s);
+        *n_out = int32_t(encode(*s->s, *s->c, in, n, out, n_max));
     });
 }

@@ -34,15 +34,16 @@ typedef struct omni_error { int32_t status; char message[508]; } omni_error;
 
 typedef struct omni_info {
     int32_t kind;            /* enum omni_kind                                           */
-    int32_t n_embd;          /* lm: width of its input rows                              */
-    int32_t n_hidden;        /* lm: width of its hidden rows                             */
+    int32_t n_embd;          /* lm, encoder: width of its input rows                     */
+    int32_t n_hidden;        /* lm: width of its hidden rows; encoder: of its output rows */
     int32_t n_vocab;         /* lm: logits per head; codec: codes per group              */
     int32_t n_tables;        /* lm: embedding tables omni_lm_embed knows                 */
     int32_t n_heads_out;     /* lm: output heads                                         */
     int32_t n_groups;        /* code groups of a frame                                   */
     int32_t n_ctx_max;       /* lm: positions the model was made for                     */
     int32_t hop;             /* codec: PCM samples per frame                             */
-    int32_t sample_rate;     /* codec                                                    */
+    int32_t sample_rate;     /* codec; encoder: of the sound its rows are made of        */
+    int32_t n_rows_min;      /* encoder: the fewest rows it takes                        */
     int64_t n_bytes;         /* weights on the device                                    */
 } omni_info;
 
@@ -104,3 +105,7 @@ omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidd
 /* codes [n_frames, n_groups] -> pcm [n_frames * hop]; the lane remembers the stream until it is rewound. */
 omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm,
                               omni_error * err);
+
+/* in [n, n_embd] -> out [n_out, n_hidden], of at most n_max rows. out NULL: only says n_out; then run. */
+omni_status omni_encode(omni_session * s, const float * in, int32_t n, float * out, int32_t n_max, int32_t * n_out,
+                        omni_error * err);

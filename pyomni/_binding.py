@@ -166,6 +166,7 @@ class Info:
     n_ctx_max: int
     hop: int
     sample_rate: int
+    n_rows_min: int
     n_bytes: int
 
 
@@ -371,3 +372,18 @@ class Session(_Handle):
                 given = _pointer(frames, "int32_t *"), frames.shape[0], _pointer(pcm, "float *")
                 call(lib.omni_codec_decode, self.pointer, lane, *given)
         return pcm
+
+    def encode(self, rows: ArrayLike) -> Floats:
+        """Turn ``rows`` (float32 [n, n_embd], n at least ``info.n_rows_min``) into float32 [n_out, n_hidden]."""
+        given = _array(rows, np.float32, 2, "rows")
+        if given.shape[1] != self.info.n_embd:
+            raise errors.ArgumentError(
+                f"rows have shape {list(given.shape)}, expected [n, {self.info.n_embd}]"
+            )
+        n_out = ffi.new("int32_t *")
+        with _checked() as call:
+            n, pointer = given.shape[0], _pointer(given, "float *")
+            call(lib.omni_encode, self.pointer, pointer, n, ffi.NULL, 0, n_out)
+            out = np.empty((n_out[0], self.info.n_hidden), np.float32)
+            call(lib.omni_encode, self.pointer, pointer, n, _pointer(out, "float *"), n_out[0], n_out)
+        return out

@@ -20,6 +20,8 @@ struct component {
     virtual int64_t table_size(int32_t /*table*/) const { return 0; }  // rows of an embedding table
     virtual int64_t n_first_codes() const { return 0; }                // ids group 0 of a frame may have
     virtual int64_t kv_width() const { return 0; }                     // floats of a KV row
+
+    virtual int64_t n_rows_out(int64_t n) const { return n; }          // what an encoder makes of n rows
 };
 
 using component_maker = std::unique_ptr<component> (*)(const loader & l);
@@ -30,5 +32,6 @@ component_maker find_component(const std::string & name);  // table.cpp; fails w
 std::unique_ptr<component> make_talker(const loader & l);
 std::unique_ptr<component> make_code_predictor(const loader & l);
 std::unique_ptr<component> make_codec_decoder(const loader & l);
+std::unique_ptr<component> make_speaker_encoder(const loader & l);
 
 } // namespace omni

@@ -13,6 +13,7 @@ static const component_entry table[] = {
     {"talker", make_talker},
     {"code_predictor", make_code_predictor},
     {"codec_decoder", make_codec_decoder},
+    {"speaker_encoder", make_speaker_encoder},
 };
 
 component_maker find_component(const std::string & name) {

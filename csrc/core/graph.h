@@ -14,7 +14,7 @@
 
 namespace omni {
 
-enum graph_verb : int32_t { verb_embed, verb_decode, verb_groups, verb_codes_to_pcm };
+enum graph_verb : int32_t { verb_embed, verb_decode, verb_groups, verb_codes_to_pcm, verb_encode };
 
 // What makes two graphs of one component different: everything that shapes a node.
 struct graph_key {

@@ -7,8 +7,6 @@
 
 namespace omni {
 
-static const size_t max_graphs = 32;  // kept per session; the one unused longest makes room
-
 // Threads meet at a barrier after every node. Weights this small are read faster than that pays for.
 static const int64_t min_shared_bytes = 8 << 20;
 
@@ -56,7 +54,7 @@ bool session::aborted(void * self) { return static_cast<session *>(self)->cancel
 session::built & session::get(const graph_key & key) {
     auto it = graphs_.find(key);
     if (it == graphs_.end()) {
-        if (graphs_.size() >= max_graphs) {
+        if (graphs_.size() >= builder_.max_graphs) {
             auto oldest = std::min_element(graphs_.begin(), graphs_.end(), [](const auto & a, const auto & b) {
                 return a.second->used < b.second->used;
             });
@@ -108,7 +106,7 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
     const ggml_status status = ggml_backend_sched_graph_compute(b.sched.get(), b.g->cgraph());
     if (status != GGML_STATUS_SUCCESS) {
         for (int32_t i = 0; i < key.n_lanes; i++) {
-            broken_[size_t(key.lane0 + i)] = key.verb != verb_embed;
+            broken_[size_t(key.lane0 + i)] = key.verb != verb_embed && key.verb != verb_encode;  // which keep nothing
         }
         if (status == GGML_STATUS_ABORTED) {
             fail(OMNI_ERROR_CANCELLED, "the call was cancelled");

@@ -32,6 +32,7 @@ struct fetch {  // one named output: bytes to copy out
 struct graph_builder {
     std::function<size_t(const graph_key &)> max_nodes;
     std::function<void(graph &)>             build;
+    size_t max_graphs = 32;  // kept per session; the one unused longest makes room
 };
 
 class session {
