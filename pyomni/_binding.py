@@ -374,7 +374,7 @@ class Session(_Handle):
         return pcm
 
     def encode(self, rows: ArrayLike) -> Floats:
-        """Turn ``rows`` (float32 [n, n_embd], n at least ``info.n_rows_min``) into float32 [n_out, n_hidden]."""
+        """Turn ``rows`` (float32 [n, n_embd], n from ``n_rows_min`` on) into float32 [n_out, n_hidden]."""
         given = _array(rows, np.float32, 2, "rows")
         if given.shape[1] != self.info.n_embd:
             raise errors.ArgumentError(

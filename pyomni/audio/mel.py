@@ -3,9 +3,9 @@
     mel = LogMel.read(SpeechMetadata.read("model.gguf").meta)
     rows = mel(audio)                              # float32 [n] -> float32 [n_frames, n_mels]
 
-The formulas are those of ``mel_spectrogram`` in the official ``qwen_tts.core.models.modeling_qwen3_tts`` and of
-``librosa.filters.mel``. Everything is computed in float64: a float32 transform leaves noise of its own in the
-quiet bands of a loud clip. Every number comes from the keys ``speaker_encoder.mel.*`` of the GGUF.
+The formulas are those of ``mel_spectrogram`` in the official ``qwen_tts.core.models.modeling_qwen3_tts`` and
+of ``librosa.filters.mel``. Everything is computed in float64: a float32 transform leaves noise of its own in
+the quiet bands of a loud clip. Every number comes from the keys ``speaker_encoder.mel.*`` of the GGUF.
 """
 
 from __future__ import annotations
@@ -116,12 +116,18 @@ class LogMel:
         ModelFormatError
             A key is missing, or the numbers do not fit together.
         """
-        counts = {name: header.u32(f"{PREFIX}mel.{name}") for name in ("n_mels", "n_fft", "window", "hop", "pad")}
-        names = ("fmin", "fmax", "power_floor", "floor")
+        mel = PREFIX + "mel."
         return cls(
-            sample_rate=header.u32(f"{PREFIX}sample_rate"),
-            **counts,
-            **{name: header.f32(f"{PREFIX}mel.{name}") for name in names},
+            sample_rate=header.u32(PREFIX + "sample_rate"),
+            n_mels=header.u32(mel + "n_mels"),
+            n_fft=header.u32(mel + "n_fft"),
+            window=header.u32(mel + "window"),
+            hop=header.u32(mel + "hop"),
+            pad=header.u32(mel + "pad"),
+            fmin=header.f32(mel + "fmin"),
+            fmax=header.f32(mel + "fmax"),
+            power_floor=header.f32(mel + "power_floor"),
+            floor=header.f32(mel + "floor"),
         )
 
     def __post_init__(self) -> None:
@@ -130,12 +136,13 @@ class LogMel:
                 raise ModelFormatError(f"{PREFIX}mel: {name} is {getattr(self, name)}, expected 1 or more")
         if self.n_fft > 1 << 20 or self.n_mels > 1 << 12:
             raise ModelFormatError(
-                f"{PREFIX}mel: n_fft is {self.n_fft} and n_mels {self.n_mels}, expected at most 1048576 and 4096"
+                f"{PREFIX}mel: n_fft is {self.n_fft} and n_mels {self.n_mels}, expected at most 1048576 "
+                "and 4096"
             )
         if self.window > self.n_fft or not 0 <= self.pad <= 1 << 20:
             raise ModelFormatError(
-                f"{PREFIX}mel: window is {self.window} and pad {self.pad}, expected a window of at most n_fft, "
-                f"{self.n_fft}, and a pad of at most 1048576"
+                f"{PREFIX}mel: window is {self.window} and pad {self.pad}, expected a window of at most "
+                f"n_fft, {self.n_fft}, and a pad of at most 1048576"
             )
         if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
             raise ModelFormatError(
@@ -144,8 +151,8 @@ class LogMel:
             )
         if not (self.floor > 0 and self.power_floor >= 0):
             raise ModelFormatError(
-                f"{PREFIX}mel: floor is {self.floor:g} and power_floor {self.power_floor:g}, expected more than "
-                "0, and 0 or more"
+                f"{PREFIX}mel: floor is {self.floor:g} and power_floor {self.power_floor:g}, expected more "
+                "than 0, and 0 or more"
             )
 
     @property
@@ -198,14 +205,16 @@ class LogMel:
             raise AudioError(f"the clip has shape {list(samples.shape)}, expected one axis of samples")
         if samples.size < self.n_samples_min:
             raise AudioError(
-                f"the clip has {samples.size} samples at {self.sample_rate} Hz, expected {self.n_samples_min} or "
-                "more"
+                f"the clip has {samples.size} samples at {self.sample_rate} Hz, expected "
+                f"{self.n_samples_min} or more"
             )
         if not np.isfinite(samples).all():
             where = int(np.flatnonzero(~np.isfinite(samples))[0])
             raise AudioError(f"sample {where} of the clip is {samples[where]}, expected a finite number")
         padded = np.pad(samples, self.pad, mode="reflect")
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop]  # [n_frames, n_fft]
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[
+            :: self.hop
+        ]  # [n_frames, n_fft]
         filters = self.filters.T.astype(np.float64)  # [n_bins, n_mels]
         out = np.empty((len(frames), self.n_mels), np.float32)
         for at in range(0, len(frames), CHUNK):

@@ -72,7 +72,11 @@ def record(name: str) -> Arrays:
         out[f"embedding.{n}"] = embedding[0].numpy()
     if case.clips:
         out |= {f"mel.{n}": mel(speaker.clip(n))[0].numpy() for n in speaker.MEL_CLIPS}
-    rows = mel(speaker.clip(case.tapped)) if case.clips else torch.from_numpy(speaker.rows(name, case.tapped))[None]
+    rows = (
+        mel(speaker.clip(case.tapped))
+        if case.clips
+        else torch.from_numpy(speaker.rows(name, case.tapped))[None]
+    )
     return out | tapped(model.speaker_encoder, rows)
 
 

@@ -58,7 +58,8 @@ CASES = {
             31, "bf16", {}, clips=(1280, 1281, 2048, 4801, 24000, 72001), tapped=4801,
         ),
         Case(
-            "speaker_odd", "two blocks, an even and a wide kernel, dilation 5, eight groups, few bands", 32, "f32",
+            "speaker_odd", "two blocks, an even and a wide kernel, dilation 5, eight groups, few bands", 32,
+            "f32",
             {"hidden": 40, "heads": 2, "kv_heads": 1, "cp_hidden": 40, "spk_mels": 20,
              "spk_channels": (48, 48, 48, 96), "spk_kernels": (4, 5, 3, 1), "spk_dilations": (1, 2, 5, 1),
              "spk_scale": 8, "spk_se": 10, "spk_attention": 21},
@@ -103,7 +104,7 @@ def weights_hash(name: str) -> str:
 
 
 def clip(n_samples: int) -> F32:
-    """Return a voiced sound with a gliding pitch and some breath, float32 [n] at 24 kHz; another one per length."""
+    """Return a voiced sound with a gliding pitch and some breath, float32 [n]; each length its own."""
     rng = np.random.Generator(np.random.PCG64(n_samples))
     seconds = np.arange(n_samples) / 24000
     pitch = 110 + 15 * rng.integers(0, 8) + 40 * np.sin(2 * np.pi * 1.5 * seconds)  # Hz

@@ -69,7 +69,9 @@ def test_every_stage(name: str) -> None:
     encoder.encode(recording[f"mel.{case.tapped}"] if case.clips else speaker.rows(name, case.tapped))
     for stage, width in stages.items():
         ours = encoder.session.read_tap(stage).reshape(-1, width)  # [T, C]
-        np.testing.assert_allclose(ours, recording[f"tap.{stage}"], rtol=0, atol=speaker.EMBEDDING, err_msg=stage)
+        np.testing.assert_allclose(
+            ours, recording[f"tap.{stage}"], rtol=0, atol=speaker.EMBEDDING, err_msg=stage
+        )
     assert set(stages) == set(of(recording, "tap."))
 
 
