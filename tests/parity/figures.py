@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from parity import cases
 from parity.ours import Ours
+from parity.stages import Stages
 from parity.tolerances import TOLERANCES
 
 Recording = Mapping[str, NDArray]
@@ -154,6 +157,44 @@ def stage_quantity(stage: str) -> str:
     return kinds.get(last) or {"up": "ConvNeXt", "wave": "decoder block"}[front]
 
 
+def same_input(ours: Ours, name: str, recording: Recording) -> Iterator[Figure]:
+    """Every stage of the codec decoder against the numpy one on the very input ours had."""
+    table = stages(name).table()
+    codes = recording["codec.codes"]
+    channels = stage_channels(name)
+    _, taps = ours.decode_tapped(codes, channels)
+    for stage, (source, run) in table.items():
+        quantity = "causal conv" if stage == "pcm_raw" else stage_quantity(stage)
+        yield figure(quantity, f"{stage}, same input", taps[stage], run(taps[source].astype(np.float64)))
+
+
+@functools.cache
+def stages(name: str) -> Stages:
+    """Return the numpy stages of a case."""
+    return Stages(cases.folder(name), _decoder_config(name))
+
+
+def _decoder_config(name: str) -> dict[str, Any]:
+    config = json.loads((cases.folder(name) / "speech_tokenizer" / "config.json").read_text())
+    return dict(config["decoder_config"])
+
+
+def stage_channels(name: str) -> dict[str, int]:
+    """Return every tap of the codec decoder with its number of channels."""
+    c = _decoder_config(name)
+    out = {"rvq": c["codebook_dim"], "pre_conv": c["latent_dim"], "transformer": c["latent_dim"]}
+    for i in range(len(c["upsampling_ratios"])):
+        out |= {f"up.{i}.conv": c["latent_dim"], f"up.{i}.out": c["latent_dim"]}
+    out["conv_in"] = c["decoder_dim"]
+    for i in range(len(c["upsample_rates"])):
+        out[f"wave.{i}.snake"] = c["decoder_dim"] >> i
+        out |= {
+            f"wave.{i}.{part}": c["decoder_dim"] >> (i + 1)
+            for part in ("conv", "res.0", "res.1", "res.2", "out")
+        }
+    return out | {"pcm_raw": 1}
+
+
 def codec(ours: Ours, recording: Recording) -> Iterator[Figure]:
     """Every recorded stage of the codec decoder, running on the recorded codes, and the PCM."""
     official = {
@@ -163,7 +204,10 @@ def codec(ours: Ours, recording: Recording) -> Iterator[Figure]:
         recording["codec.codes"], {stage: len(tap) for stage, tap in official.items()}
     )
     for stage, tap in official.items():
-        yield figure(stage_quantity(stage), stage, taps[stage], tap)
+        quantity = stage_quantity(stage)
+        if quantity not in ("quantizer decode", "full decoder"):  # nothing runs before the first
+            quantity = "running stages"
+        yield figure(quantity, stage, taps[stage], tap)
     yield figure("full decoder", "PCM", pcm, recording["codec.pcm"])
 
 
@@ -179,5 +223,6 @@ def all_figures(ours: Ours, name: str, recording: Recording) -> Iterator[Figure]
     yield from prompt_rows(ours, name, recording)
     yield from talker(ours, recording)
     yield from predictor(ours, recording)
+    yield from same_input(ours, name, recording)
     yield from codec(ours, recording)
     yield from waves(ours, recording)

@@ -21,6 +21,7 @@ from pyomni.pipelines.speech import Request, generate
 
 F32 = NDArray[np.float32]
 N_CTX = 256
+TAPPED_WIDTH = 7
 
 #: Taps the shim hands out as [T, C]; the others come as [C, T].
 ROWS_OF_CHANNELS = ("rvq", "transformer")
@@ -101,7 +102,7 @@ class Ours:
         return np.stack(out)
 
     def decode_tapped(self, codes: NDArray[np.integer], stages: dict[str, int]) -> tuple[F32, dict[str, F32]]:
-        """Decode codes [n, G] in one call.
+        """Decode codes [n, G], TAPPED_WIDTH frames a call: a tap holds what the last graph of a call left.
 
         Parameters
         ----------
@@ -114,11 +115,12 @@ class Ours:
         codec = self.codec()
         for stage in stages:
             codec.session.tap(stage)
-        pcm = codec.decode(codes)
-        taps = {}
-        for stage, n_channels in stages.items():
-            flat = codec.session.read_tap(stage)
-            rows = stage in ROWS_OF_CHANNELS
-            taps[stage] = flat.reshape(-1, n_channels).T if rows else flat.reshape(n_channels, -1)
+        pcm, pieces = [], {stage: [] for stage in stages}
+        for begin in range(0, len(codes), TAPPED_WIDTH):
+            pcm.append(codec.decode(codes[begin : begin + TAPPED_WIDTH]))
+            for stage, n_channels in stages.items():
+                flat = codec.session.read_tap(stage)
+                rows = stage in ROWS_OF_CHANNELS
+                pieces[stage].append(flat.reshape(-1, n_channels).T if rows else flat.reshape(n_channels, -1))
         codec.close()
-        return pcm, taps
+        return np.concatenate(pcm), {stage: np.concatenate(some, 1) for stage, some in pieces.items()}

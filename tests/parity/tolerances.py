@@ -33,6 +33,9 @@ TOLERANCES = {
     "ConvNeXt": Tolerance(1e-5, "a norm over channels and two matrices behind a small gamma"),
     "residual unit": Tolerance(1e-5, "two activations and two convolutions"),
     "decoder block": Tolerance(1e-5, "an activation, a transposed convolution and three residual units"),
+    "running stages": Tolerance(
+        1e-5, "a tap of the running decoder: rounding of all stages before it, magnitude 5"
+    ),
     "full decoder": Tolerance(3e-6, "all of the above, at PCM magnitude"),
     "codes to waveform": Tolerance(2e-6, "the same as a user gets it, after the clamp"),
 }
