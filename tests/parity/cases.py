@@ -135,7 +135,7 @@ def _rescale(codec: Path) -> None:
     """Bring the codec decoder's activations to rms 0.25, and sharpen its snakes, which are tame at that size.
 
     At rms 1 and peak 5 the official float32 convolutions are themselves up to 1.5e-6 away from exact ones,
-    more than the 1e-6 ours may be away from them. Float sums and powers of two only: the same bits everywhere.
+    more than the 1e-6 ours may be away from them. Float sums and powers of two: the same bits everywhere.
     """
     stored = Checkpoint(codec)
 
