@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,24 @@ def test_closed(device: Device) -> None:
     closed.close()
     with pytest.raises(errors.ArgumentError, match="this Session is closed"):
         closed.encode(rows(9))
+
+
+def test_a_cancelled_call_breaks_nothing(encoder: Encoder) -> None:
+    expected, seen = encoder.encode(rows(ENOUGH)), []
+
+    def work() -> None:
+        try:
+            encoder.encode(rows(60_000))
+        except errors.PyOmniError as error:
+            seen.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive():
+        encoder.cancel()
+        time.sleep(0.001)
+    assert [type(error) for error in seen] == [errors.Cancelled]
+    np.testing.assert_array_equal(encoder.encode(rows(ENOUGH)), expected)  # no rewind: nothing is remembered
 
 
 def test_another_model_has_none(device: Device) -> None:
