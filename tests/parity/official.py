@@ -25,6 +25,7 @@ from transformers import AutoConfig, AutoModel, Qwen2TokenizerFast
 from transformers import logging as transformers_logging
 
 transformers_logging.set_verbosity_error()
+torch.set_num_threads(1)  # toy sizes: more threads only wait for each other, for minutes on a busy machine
 
 
 class Official:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ PROMPT = Prompt(
 
 def official(folder: Path, n_frames: int, vocab_gguf: str | None) -> None:
     """Write the checkpoint if needed and record the official greedy run."""
+    import torch
     from parity.official import Official
     from parity.record import margins
 
@@ -45,6 +47,7 @@ def official(folder: Path, n_frames: int, vocab_gguf: str | None) -> None:
         write_checkpoint(
             checkpoint, "custom_voice", checkpoint_dims("0.6b"), 5, eos_logit=-20.0, vocab_gguf=vocab_gguf
         )
+    torch.set_num_threads(os.cpu_count() or 1)
     model = Official(checkpoint)
     start = time.perf_counter()
     with model.watch() as log:

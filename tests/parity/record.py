@@ -32,7 +32,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
 from parity import cases
 from parity.official import Official
 
@@ -152,7 +151,6 @@ def record(name: str) -> tuple[Arrays, dict[str, Any]]:
 
 def main(out: Path = cases.RECORDED) -> None:
     """Record every case into a folder."""
-    torch.set_num_threads(min(2, torch.get_num_threads()))
     out.mkdir(parents=True, exist_ok=True)
     abouts = {}
     for name in cases.CASES:
