@@ -47,16 +47,16 @@ def test_speech_is_what_it_says(model: SpeechModel):
     assert speech.timings.n_frames == len(speech.codes)
 
 
-def test_speak_is_the_joined_stream_and_the_decoded_codes(model: SpeechModel):
-    speech = model.speak(TEXT, voice="ryan", options=SEED)
-    with model.stream(TEXT, voice="ryan", options=SEED) as stream:
+def test_speak_is_the_joined_stream_and_the_decoded_codes(endless: SpeechModel):
+    speech = endless.speak(TEXT, voice="ryan", options=SEED)
+    with endless.stream(TEXT, voice="ryan", options=SEED) as stream:
         blocks = list(stream)
-    assert [len(b) // model.hop for b in blocks][:3] == [1, 2, 4]
+    assert [len(b) // endless.hop for b in blocks][:3] == [1, 2, 4]
     assert np.concatenate(blocks).tobytes() == speech.audio.tobytes()
     assert np.array_equal(stream.codes, speech.codes)
     assert (stream.seed, stream.finish_reason, stream.sample_rate) == (7, speech.finish_reason, 24000)
-    assert np.array_equal(np.stack(list(model.codes(TEXT, voice="ryan", options=SEED))), speech.codes)
-    assert model.decode(speech.codes).tobytes() == speech.audio.tobytes()
+    assert np.array_equal(np.stack(list(endless.codes(TEXT, voice="ryan", options=SEED))), speech.codes)
+    assert endless.decode(speech.codes).tobytes() == speech.audio.tobytes()
 
 
 def test_saved_bytes_are_the_streamed_samples(model: SpeechModel, tmp_path: Path):
