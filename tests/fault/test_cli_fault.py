@@ -157,7 +157,14 @@ def test_an_interrupt_leaves_nothing(here: Path, number: signal.Signals):
     (here / "a.wav").write_bytes(b"precious")
     command = [sys.executable, "-m", "pyomni", "speak", "Hi", "-t", "1", "--no-guard", "--max-seconds", "150"]
     command += ["-m", str(variant("custom_voice")), "-o", "a.wav", "--codes", "codes.npy"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs us in the background lets its children ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     part = None
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and child.poll() is None:
