@@ -163,7 +163,7 @@ def test_an_interrupt_leaves_nothing(here: Path, number: signal.Signals):
         stderr=subprocess.PIPE,
         text=True,
         # a shell that runs us in the background lets its children ignore Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part = None
     deadline = time.monotonic() + 60
