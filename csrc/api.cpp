@@ -42,9 +42,9 @@ void need(const void * pointer, const char * name) {
     }
 }
 
-void need_kind(const omni_session * s, omni_kind kind, const char * verb) {
+void need_kind(const omni_session * s, omni_kind kind, const char * verb, bool able = true) {
     need(s, "session");
-    if (s->c->info().kind != kind) {
+    if (s->c->info().kind != kind || !able) {
         fail(OMNI_ERROR_ARGUMENT, "this component cannot %s", verb);
     }
 }
@@ -93,7 +93,7 @@ omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, om
         need(m, "model");
         need(out, "out");
         const omni_info info = m->c->info();
-        if (info.kind == OMNI_KIND_LM && (n_ctx < 1 || n_ctx > info.n_ctx_max)) {
+        if (info.n_ctx_max && (n_ctx < 1 || n_ctx > info.n_ctx_max)) {
             fail(OMNI_ERROR_ARGUMENT, "n_ctx is %d, expected 1 to %d", n_ctx, info.n_ctx_max);
         }
         if (n_lanes < 1 || n_lanes > 1024) {
@@ -204,7 +204,7 @@ omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidd
 
 omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm, omni_error * err) {
     return guarded(err, [&] {
-        need_kind(s, OMNI_KIND_CODEC, "decode codes");
+        need_kind(s, OMNI_KIND_CODEC, "decode codes", s && !s->c->rows_per_frame());
         need(codes, "codes");
         need(pcm, "pcm");
         const session::use use(*s->s);
@@ -219,5 +219,17 @@ omni_status omni_encode(omni_session * s, const float * in, int32_t n, float * o
         need(n_out, "n_out");
         const session::use use(*s->s);
         *n_out = int32_t(encode(*s->s, *s->c, in, n, out, n_max));
+    });
+}
+
+omni_status omni_codec_encode(omni_session * s, const float * pcm, int32_t n, int32_t * codes, int32_t n_max, int32_t * n_frames,
+                              omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_CODEC, "encode samples", s && s->c->rows_per_frame());
+        need(pcm, "pcm");
+        need(codes, "codes");
+        need(n_frames, "n_frames");
+        const session::use use(*s->s, /*repairing =*/true);  // it starts afresh
+        *n_frames = int32_t(codec_encode(*s->s, *s->c, pcm, n, codes, n_max));
     });
 }

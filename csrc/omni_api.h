@@ -40,10 +40,11 @@ typedef struct omni_info {
     int32_t n_tables;        /* lm: embedding tables omni_lm_embed knows                 */
     int32_t n_heads_out;     /* lm: output heads                                         */
     int32_t n_groups;        /* code groups of a frame                                   */
-    int32_t n_ctx_max;       /* lm: positions the model was made for                     */
+    int32_t n_ctx_max;       /* lm: positions the model was made for; codec encoder: the longest clip */
     int32_t hop;             /* codec: PCM samples per frame                             */
     int32_t sample_rate;     /* codec; encoder: of the sound its rows are made of        */
     int32_t n_rows_min;      /* encoder: the fewest rows it takes                        */
+    int32_t row_samples;     /* codec encoder: PCM samples per position, of which n_ctx_max at most; decoder: 0 */
     int64_t n_bytes;         /* weights on the device                                    */
 } omni_info;
 
@@ -109,3 +110,8 @@ omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * co
 /* in [n, n_embd] -> out [n_out, n_hidden], of at most n_max rows. out NULL: only says n_out; then run. */
 omni_status omni_encode(omni_session * s, const float * in, int32_t n, float * out, int32_t n_max, int32_t * n_out,
                         omni_error * err);
+
+/* A whole clip: pcm [n] -> codes [n_frames, n_groups], n_frames = ceil(n / hop), which must be at most n_max. The
+ * session's n_ctx holds ceil(n / row_samples) positions or more; what it encoded before is forgotten. */
+omni_status omni_codec_encode(omni_session * s, const float * pcm, int32_t n, int32_t * codes, int32_t n_max,
+                              int32_t * n_frames, omni_error * err);

@@ -167,6 +167,7 @@ class Info:
     hop: int
     sample_rate: int
     n_rows_min: int
+    row_samples: int
     n_bytes: int
 
 
@@ -387,3 +388,21 @@ class Session(_Handle):
             out = np.empty((n_out[0], self.info.n_hidden), np.float32)
             call(lib.omni_encode, self.pointer, pointer, n, _pointer(out, "float *"), n_out[0], n_out)
         return out
+
+    def codec_encode(self, pcm: ArrayLike) -> Ints:
+        """Turn a whole clip, float32 [n] at the model's rate, into codes, int32 [ceil(n / hop), n_groups].
+
+        Raises
+        ------
+        ContextFull
+            The clip takes more than n_ctx positions of ``info.row_samples`` samples.
+        """
+        clip = _array(pcm, np.float32, 1, "samples")
+        if clip.size >= 2**31:
+            raise errors.ArgumentError(f"{clip.size} samples, expected less than 2^31")
+        codes = np.empty((-(-clip.size // max(self.info.hop, 1)), self.info.n_groups), np.int32)
+        n_frames = ffi.new("int32_t *")
+        with _checked() as call:
+            given = _pointer(clip, "float *"), clip.size, _pointer(codes, "int32_t *"), len(codes), n_frames
+            call(lib.omni_codec_encode, self.pointer, *given)
+        return codes[: n_frames[0]]

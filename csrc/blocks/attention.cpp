@@ -12,8 +12,8 @@ attention::attention(const loader & l, const attention_hparams & hp)
     : hp(hp), q(l.weight("attn_q.weight", {hp.n_embd, hp.n_head * hp.head_dim})),
       k(l.weight("attn_k.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
       v(l.weight("attn_v.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
-      o(l.weight("attn_output.weight", {hp.n_head * hp.head_dim, hp.n_embd})), q_norm(l.f32("attn_q_norm.weight", {hp.head_dim})),
-      k_norm(l.f32("attn_k_norm.weight", {hp.head_dim})), cache(l, hp.n_head_kv, hp.head_dim) {}
+      o(l.weight("attn_output.weight", {hp.n_head * hp.head_dim, hp.n_embd})), q_norm(hp.qk_norm ? l.f32("attn_q_norm.weight", {hp.head_dim}) : nullptr),
+      k_norm(hp.qk_norm ? l.f32("attn_k_norm.weight", {hp.head_dim}) : nullptr), cache(l, hp.n_head_kv, hp.head_dim) {}
 
 ggml_tensor * attention::build(graph & g, ggml_tensor * x, const kv_inputs & in) const {
     ggml_context * c = g.ctx;
@@ -22,8 +22,12 @@ ggml_tensor * attention::build(graph & g, ggml_tensor * x, const kv_inputs & in)
     ggml_tensor * xk = ggml_reshape_3d(c, linear(g, k, x, nullptr, in.n_lanes), hp.head_dim, hp.n_head_kv, n_rows);
     ggml_tensor * xv = linear(g, v, x, nullptr, in.n_lanes);
 
-    xq = rope(g, rms_norm(g, xq, q_norm, hp.rms_eps), in.pos, hp.rope_theta);  // the norm comes before the rotation
-    xk = rope(g, rms_norm(g, xk, k_norm, hp.rms_eps), in.pos, hp.rope_theta);
+    if (hp.qk_norm) {  // before the rotation
+        xq = rms_norm(g, xq, q_norm, hp.rms_eps);
+        xk = rms_norm(g, xk, k_norm, hp.rms_eps);
+    }
+    xq = rope(g, xq, in.pos, hp.rope_theta);
+    xk = rope(g, xk, in.pos, hp.rope_theta);
     cache.write(g, ggml_reshape_2d(c, xk, hp.head_dim * hp.n_head_kv, n_rows), xv, in);
 
     xq = ggml_reshape_4d(c, xq, hp.head_dim, hp.n_head, in.n, in.n_lanes);

@@ -5,22 +5,33 @@
 
 namespace omni {
 
-causal_conv1d::causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation)
-    : n_in(n_in), n_out(n_out), kernel(kernel), dilation(dilation),
-      w(l.f32_reordered("weight", {kernel, n_in, n_out}, {kernel, n_in, n_out}, {1, 0, 2})), b(l.f32("bias", {n_out})),
-      past(l, n_in, (kernel - 1) * dilation) {}
-
-ggml_tensor * causal_conv1d::build(graph & g, ggml_tensor * x) const {
-    const int64_t n_steps = x->ne[1];
-    ggml_tensor * seen = past.extend(g, x);                                          // [n_in, T + (kernel - 1) * dilation]
+// w [n_in, kernel, n_out] over seen [n_in, (T - 1) * stride + (kernel - 1) * dilation + 1] -> [n_out, T].
+static ggml_tensor * slide(graph & g, ggml_tensor * w, ggml_tensor * seen, ggml_tensor * b, int64_t stride, int64_t dilation) {
+    const int64_t n_in = w->ne[0], kernel = w->ne[1], n_out = w->ne[2];
+    const int64_t n_steps = (seen->ne[1] - (kernel - 1) * dilation - 1) / stride + 1;
     // Windows over time, overlapping. ggml measures a view by its elements and refuses one that is larger than what it
     // looks at, but its kernels follow strides only: so the axis of the kernel is put in afterwards.
-    ggml_tensor * windows = ggml_view_3d(g.ctx, seen, n_in, 1, n_steps, seen->nb[1], seen->nb[1], 0);
+    ggml_tensor * windows = ggml_view_3d(g.ctx, seen, n_in, 1, n_steps, seen->nb[1], size_t(stride) * seen->nb[1], 0);
     windows->ne[1] = kernel;
     windows->nb[1] = size_t(dilation) * seen->nb[1];
     ggml_tensor * columns = ggml_cont_2d(g.ctx, windows, n_in * kernel, n_steps);
-    return linear(g, ggml_reshape_2d(g.ctx, w, n_in * kernel, n_out), columns, b, 1);  // [n_out, T]
+    return linear(g, ggml_reshape_2d(g.ctx, w, n_in * kernel, n_out), columns, b, 1);
 }
+
+causal_conv1d::causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation, int64_t stride)
+    : n_in(n_in), n_out(n_out), kernel(kernel), dilation(dilation), stride(stride),
+      w(l.f32_reordered("weight", {kernel, n_in, n_out}, {kernel, n_in, n_out}, {1, 0, 2})), b(l.f32("bias", {n_out})),
+      past(l, n_in, (kernel - 1) * dilation + 1 - stride) {}
+
+ggml_tensor * causal_conv1d::build(graph & g, ggml_tensor * x) const {
+    return slide(g, w, past.extend(g, x), b, stride, dilation);
+}
+
+valid_conv1d::valid_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride)
+    : n_in(n_in), n_out(n_out), kernel(kernel), stride(stride),
+      w(l.f32_reordered("weight", {kernel, n_in, n_out}, {kernel, n_in, n_out}, {1, 0, 2})) {}
+
+ggml_tensor * valid_conv1d::build(graph & g, ggml_tensor * x) const { return slide(g, w, x, nullptr, stride, 1); }
 
 depthwise_conv1d::depthwise_conv1d(const loader & l, int64_t n_channels, int64_t kernel)
     : n_channels(n_channels), kernel(kernel),

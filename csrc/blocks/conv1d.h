@@ -7,18 +7,29 @@
 
 namespace omni {
 
-// y[t] = b + sum over k of W[k] x[t - (kernel - 1 - k) * dilation].
+// y[t] = b + sum over k of W[k] x[t * stride + stride - 1 - (kernel - 1 - k) * dilation]. Calls take whole strides, and
+// the kernel, dilated, is at least a stride long.
 struct causal_conv1d {
-    causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation = 1);
+    causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation = 1, int64_t stride = 1);
 
-    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T]
+    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T / stride]
 
-    int64_t      n_in, n_out, kernel, dilation;
+    int64_t      n_in, n_out, kernel, dilation, stride;
     ggml_tensor *w, *b;  // [n_in, kernel, n_out], [n_out]
     left_context past;
 };
 
-// The same with one kernel per channel.
+// A convolution with neither padding nor memory nor bias: it sees what it is given.
+struct valid_conv1d {
+    valid_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride);
+
+    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, (T - 1) * stride + kernel] -> [n_out, T]
+
+    int64_t      n_in, n_out, kernel, stride;
+    ggml_tensor *w;  // [n_in, kernel, n_out]
+};
+
+// The causal one with one kernel per channel, of stride 1.
 struct depthwise_conv1d {
     depthwise_conv1d(const loader & l, int64_t n_channels, int64_t kernel);
 

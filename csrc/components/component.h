@@ -22,6 +22,10 @@ struct component {
     virtual int64_t kv_width() const { return 0; }                     // floats of a KV row
 
     virtual int64_t n_rows_out(int64_t n) const { return n; }          // what an encoder makes of n rows
+
+    // How a codec's encoder makes one frame of several rows of its transformer.
+    virtual int64_t rows_per_frame() const { return 0; }  // rows from one frame to the next
+    virtual int64_t frame_kernel() const { return 0; }    // rows a frame is made of, the newest its own
 };
 
 using component_maker = std::unique_ptr<component> (*)(const loader & l);
@@ -33,5 +37,6 @@ std::unique_ptr<component> make_talker(const loader & l);
 std::unique_ptr<component> make_code_predictor(const loader & l);
 std::unique_ptr<component> make_codec_decoder(const loader & l);
 std::unique_ptr<component> make_speaker_encoder(const loader & l);
+std::unique_ptr<component> make_codec_encoder(const loader & l);
 
 } // namespace omni

@@ -14,6 +14,7 @@ static const component_entry table[] = {
     {"code_predictor", make_code_predictor},
     {"codec_decoder", make_codec_decoder},
     {"speaker_encoder", make_speaker_encoder},
+    {"codec_encoder", make_codec_encoder},
 };
 
 component_maker find_component(const std::string & name) {

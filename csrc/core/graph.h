@@ -14,7 +14,15 @@
 
 namespace omni {
 
-enum graph_verb : int32_t { verb_embed, verb_decode, verb_groups, verb_codes_to_pcm, verb_encode };
+enum graph_verb : int32_t {
+    verb_embed,
+    verb_decode,
+    verb_groups,
+    verb_codes_to_pcm,
+    verb_encode,
+    verb_pcm_to_rows,
+    verb_rows_to_codes,
+};
 
 // What makes two graphs of one component different: everything that shapes a node.
 struct graph_key {

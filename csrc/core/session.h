@@ -54,6 +54,7 @@ class session {
 
     void    want_tap(const std::string & name);
     int64_t read_tap(const std::string & name, float * out, int64_t n_max) const;
+    void    keep_tap(const std::string & name, const std::vector<float> & whole);  // what a call put together from several runs
 
     void cancel() { cancelled_ = true; }
 
@@ -82,6 +83,7 @@ class session {
     std::vector<ggml_tensor *>     states_;
     bool                           has_stream_ = false;
     std::set<std::string>          wanted_;
+    std::map<std::string, std::vector<float>> kept_;
     std::map<graph_key, std::unique_ptr<built>> graphs_;
     uint64_t                       clock_ = 0;
     const built *                  last_ = nullptr;

@@ -1,6 +1,7 @@
 // What a caller asks of a codec, checked, and turned into runs of its graphs.
 #pragma once
 
+#include "components/component.h"
 #include "core/session.h"
 #include "omni.h"
 
@@ -8,5 +9,9 @@ namespace omni {
 
 // codes [n_frames, n_groups] -> pcm [n_frames * hop]; the lane goes on where it stopped.
 void codec_decode(session & s, const omni_info & info, int64_t lane, const int32_t * codes, int64_t n_frames, float * pcm);
+
+// A whole clip: pcm [n] -> codes [n_frames, n_groups]; returns n_frames, which must be at most n_max.
+// Whole-clip taps, channels fastest: seanet, encoder_transformer (one row per row_samples), downsample (one per frame).
+int64_t codec_encode(session & s, const component & c, const float * pcm, int64_t n, int32_t * codes, int64_t n_max);
 
 } // namespace omni

@@ -1,11 +1,16 @@
-"""The codec decoder: codes to PCM, a stream per lane."""
+"""The codec: codes to PCM, a stream per lane; and PCM to codes, a clip at a time."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyomni._binding import Model, Session
+
+#: Sessions of an encoder hold a multiple of this many positions, so that clips of similar length share one.
+POSITIONS_STEP: Final = 256
 
 
 class CodecDecoder:
@@ -42,6 +47,53 @@ class CodecDecoder:
     def rewind(self, lane: int = 0) -> None:
         """Start the stream of ``lane`` afresh."""
         self.session.rewind(lane)
+
+    def close(self) -> None:
+        """Free the session."""
+        self.session.close()
+
+
+class CodecEncoder:
+    """Turns whole clips into frames of codes; nothing is remembered from clip to clip.
+
+    Beside 30 MB at the released sizes, a session keeps 32 KB for each position of its longest clip, 0.04 s.
+
+    Parameters
+    ----------
+    model : Model
+        A codec encoder.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.n_groups = model.info.n_groups
+        self.hop = model.info.hop
+        self.sample_rate = model.info.sample_rate
+        self.session = Session(model, n_ctx=POSITIONS_STEP)
+
+    def encode(self, pcm: ArrayLike) -> NDArray[np.int32]:
+        """Encode ``pcm`` (float [n] at ``sample_rate``) to int32 [ceil(n / hop), n_groups].
+
+        A frame depends on the samples up to its end alone, except in the last frame, which is completed as if
+        each layer had nothing more to say. Equally near codebook rows give the first.
+
+        Raises
+        ------
+        ArgumentError
+            No samples, another shape, or a sample that is not finite.
+        ContextFull
+            The clip is longer than the encoder takes (hours).
+        """
+        clip = np.asarray(pcm, np.float32)
+        self._hold(-(-clip.size // self._model.info.row_samples))
+        return self.session.codec_encode(clip)
+
+    def _hold(self, n_positions: int) -> None:
+        """Open a longer session where this one is too short; beyond the most there can be, the call says so."""
+        n_ctx = min(-(-n_positions // POSITIONS_STEP) * POSITIONS_STEP, self._model.info.n_ctx_max)
+        if n_ctx > self.session.n_ctx:
+            self.session.close()  # first, so that the two caches are never there together
+            self.session = Session(self._model, n_ctx=n_ctx)
 
     def close(self) -> None:
         """Free the session."""

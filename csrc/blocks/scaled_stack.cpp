@@ -1,0 +1,59 @@
+#include "blocks/scaled_stack.h"
+
+#include "blocks/norm.h"
+#include "core/error.h"
+
+namespace omni {
+
+scaled_stack_hparams scaled_stack_hparams::read(const gguf_keys & kv) {
+    scaled_stack_hparams hp;
+    hp.n_layer        = kv.size("n_layer");
+    hp.n_embd         = kv.size("n_embd");
+    hp.n_ff           = kv.size("n_ff");
+    hp.n_head         = kv.size("n_head");
+    hp.n_head_kv      = kv.size("n_head_kv");
+    hp.head_dim       = kv.size("head_dim");
+    hp.layer_norm_eps = kv.f32("layer_norm_eps");
+    hp.rope_theta     = kv.f32("rope_theta");
+    const char * path = kv.file().path().c_str();
+    if (hp.n_layer > 1024) {
+        fail(OMNI_ERROR_FORMAT, "%s: n_layer is %lld, expected at most 1024", path, (long long) hp.n_layer);
+    }
+    if (hp.n_head % hp.n_head_kv != 0) {
+        fail(OMNI_ERROR_FORMAT, "%s: n_head is %lld, expected a multiple of n_head_kv, %lld", path, (long long) hp.n_head,
+             (long long) hp.n_head_kv);
+    }
+    if (hp.head_dim % 2 != 0) {
+        fail(OMNI_ERROR_FORMAT, "%s: head_dim is %lld, expected an even number", path, (long long) hp.head_dim);
+    }
+    if (!(hp.layer_norm_eps > 0.0f) || !(hp.rope_theta > 0.0f)) {
+        fail(OMNI_ERROR_FORMAT, "%s: layer_norm_eps is %g and rope_theta %g, expected numbers above 0", path,
+             double(hp.layer_norm_eps), double(hp.rope_theta));
+    }
+    return hp;
+}
+
+scaled_stack::layer::layer(const loader & l, const scaled_stack_hparams & hp)
+    : attn_norm_w(l.f32("attn_norm.weight", {hp.n_embd})), attn_norm_b(l.f32("attn_norm.bias", {hp.n_embd})),
+      attn_scale(l.f32("attn_scale.weight", {hp.n_embd})), ffn_norm_w(l.f32("ffn_norm.weight", {hp.n_embd})),
+      ffn_norm_b(l.f32("ffn_norm.bias", {hp.n_embd})), ffn_scale(l.f32("ffn_scale.weight", {hp.n_embd})),
+      attn(l, {hp.n_embd, hp.n_head, hp.n_head_kv, hp.head_dim, 0.0f, hp.rope_theta, /*qk_norm =*/false}),
+      mlp(l, hp.n_embd, hp.n_ff) {}
+
+scaled_stack::scaled_stack(const loader & l, const scaled_stack_hparams & hp) : hp(hp) {
+    for (int64_t i = 0; i < hp.n_layer; i++) {
+        layers.emplace_back(l.scope("blk").scope(i), hp);
+    }
+}
+
+ggml_tensor * scaled_stack::build(graph & g, ggml_tensor * x, const kv_inputs & in) const {
+    for (const layer & l : layers) {
+        ggml_tensor * y = l.attn.build(g, layer_norm(g, x, l.attn_norm_w, l.attn_norm_b, hp.layer_norm_eps), in);
+        x = ggml_add(g.ctx, x, ggml_mul(g.ctx, y, l.attn_scale));
+        y = l.mlp.build(g, layer_norm(g, x, l.ffn_norm_w, l.ffn_norm_b, hp.layer_norm_eps), in.n_lanes);
+        x = ggml_add(g.ctx, x, ggml_mul(g.ctx, y, l.ffn_scale));
+    }
+    return x;
+}
+
+} // namespace omni
