@@ -44,7 +44,7 @@ ggml_tensor * graph::constant(const std::string & name, const std::vector<int32_
 }
 
 void graph::output(const std::string & name, ggml_tensor * t) {
-    if (!ggml_is_contiguous(t)) {
+    if (!ggml_is_contiguous(t) || t->view_src) {  // a view is kept no longer than what it looks at
         t = ggml_cont(ctx, t);
     }
     ggml_set_name(t, name.c_str());

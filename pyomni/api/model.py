@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pyomni.api.planning import Planner
 from pyomni.api.result import Speech, SpeechStream, join, stack
+from pyomni.audio.resample import resample
 from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
@@ -73,6 +74,7 @@ class SpeechModel:
             )
             self._opened = opened.pop_all()
         self._planner = Planner(self._meta, self._engine)
+        self._encoder: Any = None
 
     # -- speaking ---------------------------------------------------
 
@@ -249,6 +251,40 @@ class SpeechModel:
             )
         with self._engine.use():
             return join(self._engine.pcm(array.astype(np.int32)))
+
+    def encode(self, audio: npt.ArrayLike, sample_rate: int) -> I32:
+        """Encode recorded speech to codes, which `decode` turns back into samples.
+
+        Parameters
+        ----------
+        audio : float [n] or [n, n_channels]
+            In -1 to 1; channels are averaged, and the rate is brought to `sample_rate` of the model.
+        sample_rate : int
+            Samples per second of `audio`.
+
+        Returns
+        -------
+        int32 [ceil(n / hop), n_groups], with n counted at the model's rate
+
+        Raises
+        ------
+        AudioError
+            No samples, not floats, another shape, a sample that is not finite, or a rate that cannot be.
+        UnsupportedModel
+            A file without a codec encoder; a file of a base model has one.
+        """
+        with self._engine.use():
+            if self._encoder is None:
+                self._engine.require("codec_encoder")
+                from pyomni._binding import Model
+                from pyomni.components.codec import CodecEncoder
+
+                if "codec_encoder" not in self._models:  # only some uses need it: loaded with the first
+                    self._models["codec_encoder"] = Model(self._device, str(self.path), "codec_encoder")
+                    self._opened.callback(self._models["codec_encoder"].close)
+                self._encoder = CodecEncoder(self._models["codec_encoder"])
+                self._opened.callback(self._encoder.close)
+            return self._encoder.encode(resample(audio, sample_rate, self._encoder.sample_rate))
 
     # -- what is in it ----------------------------------------------
 

@@ -89,7 +89,7 @@ class CodecEncoder:
         return self.session.codec_encode(clip)
 
     def _hold(self, n_positions: int) -> None:
-        """Open a longer session where this one is too short; beyond the most there can be, the call says so."""
+        """Open a longer session where this one is too short; a clip too long for any, the call refuses."""
         n_ctx = min(-(-n_positions // POSITIONS_STEP) * POSITIONS_STEP, self._model.info.n_ctx_max)
         if n_ctx > self.session.n_ctx:
             self.session.close()  # first, so that the two caches are never there together

@@ -37,5 +37,6 @@ TOLERANCES = {
         1e-5, "a tap of the running decoder: rounding of all stages before it, magnitude 5"
     ),
     "full decoder": Tolerance(3e-6, "all of the above, at PCM magnitude"),
+    "codec encoder": Tolerance(1e-5, "convolutions, layers and a strided convolution, at rms of order 1"),
     "codes to waveform": Tolerance(2e-6, "the same as a user gets it, after the clamp"),
 }
