@@ -390,16 +390,8 @@ class Session(_Handle):
         return out
 
     def codec_encode(self, pcm: ArrayLike) -> Ints:
-        """Turn a whole clip, float32 [n] at the model's rate, into codes, int32 [ceil(n / hop), n_groups].
-
-        Raises
-        ------
-        ContextFull
-            The clip takes more than n_ctx positions of ``info.row_samples`` samples.
-        """
+        """Turn a clip, float32 [n], into codes, int32 [ceil(n / hop), n_groups]; n_ctx bounds its length."""
         clip = _array(pcm, np.float32, 1, "samples")
-        if clip.size >= 2**31:
-            raise errors.ArgumentError(f"{clip.size} samples, expected less than 2^31")
         codes = np.empty((-(-clip.size // max(self.info.hop, 1)), self.info.n_groups), np.int32)
         n_frames = ffi.new("int32_t *")
         with _checked() as call:

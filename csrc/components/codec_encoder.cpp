@@ -8,6 +8,8 @@
 
 #include "core/error.h"
 
+#include <algorithm>
+
 namespace omni {
 
 namespace {
@@ -53,7 +55,7 @@ struct codec_encoder final : component {
         i.n_embd      = int32_t(transformer.hp.n_embd);
         i.n_vocab     = int32_t(quantizer.hp.codebook_size);
         i.n_groups    = int32_t(quantizer.hp.n_groups);
-        i.n_ctx_max   = max_rows;
+        i.n_ctx_max   = int32_t(std::min<int64_t>(max_rows, INT32_MAX / front.hp.row_samples()));  // samples are counted in int32
         i.hop         = int32_t(hop);
         i.sample_rate = int32_t(sample_rate);
         i.row_samples = int32_t(front.hp.row_samples());

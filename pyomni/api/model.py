@@ -271,7 +271,7 @@ class SpeechModel:
         AudioError
             No samples, not floats, another shape, a sample that is not finite, or a rate that cannot be.
         UnsupportedModel
-            A file without a codec encoder; a file of a base model has one.
+            A file without a codec encoder.
         """
         with self._engine.use():
             if self._encoder is None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyomni._binding import Model, Session
+from pyomni.errors import ContextFull
 
 #: Sessions of an encoder hold a multiple of this many positions, so that clips of similar length share one.
 POSITIONS_STEP: Final = 256
@@ -85,11 +86,17 @@ class CodecEncoder:
             The clip is longer than the encoder takes (hours).
         """
         clip = np.asarray(pcm, np.float32)
-        self._hold(-(-clip.size // self._model.info.row_samples))
+        n_positions = -(-clip.size // self._model.info.row_samples)
+        if n_positions > self._model.info.n_ctx_max:
+            raise ContextFull(
+                f"{clip.size} samples take {n_positions} positions, "
+                f"expected at most {self._model.info.n_ctx_max}"
+            )
+        self._hold(n_positions)
         return self.session.codec_encode(clip)
 
     def _hold(self, n_positions: int) -> None:
-        """Open a longer session where this one is too short; a clip too long for any, the call refuses."""
+        """Open a longer session where this one is too short."""
         n_ctx = min(-(-n_positions // POSITIONS_STEP) * POSITIONS_STEP, self._model.info.n_ctx_max)
         if n_ctx > self.session.n_ctx:
             self.session.close()  # first, so that the two caches are never there together
