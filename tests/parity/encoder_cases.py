@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from parity import cases
-
 from pyomni.convert.random_checkpoint import checkpoint_dims, write_checkpoint
 
 #: The quick brown fox, spoken by flite 2.2 (Debian) with its voice slt, resampled from 16 kHz by
@@ -33,7 +31,7 @@ class EncoderCase:
     ----------
     why : what this shape is there to catch
     seed : of the weights and of the noise
-    dims : sizes that differ from `cases.BASE`
+    dims : sizes that differ from `CODEC`
     lengths : samples; around frames, pieces of the convolutions, and blocks of rows
     tapped : lengths whose hidden rows are recorded too
     """
@@ -45,11 +43,15 @@ class EncoderCase:
     tapped: tuple[int, ...]
 
 
-#: The decoder of every case, for the round trip, and the rest of the model.
-SHARED: dict[str, Any] = {name: cases.CASES["gqa"].dims[name] for name in (
-    "hidden", "cp_hidden", "heads", "kv_heads", "head_dim", "cp_heads", "cp_kv_heads", "cp_head_dim",
-    "decoder_dim", "dec_heads", "dec_kv_heads", "window",
-)}  # fmt: skip
+#: The codec of every case, in full: recordings outlive changes of the tiny scale.
+CODEC: dict[str, Any] = {
+    "size": "0b6", "sample_rate": 24000, "n_groups": 16, "codebook_size": 64, "layer_scale": 0.3,
+    "rvq_dim": 64, "latent": 32, "decoder_dim": 32, "dec_hidden": 32, "dec_layers": 2, "dec_ff": 64,
+    "dec_heads": 2, "dec_kv_heads": 2, "dec_head_dim": 32, "window": 72, "wave_gain": 0.2,
+    "upsample_rates": (8, 5, 4, 3), "upsampling_ratios": (2, 2), "enc_filters": 4, "enc_residuals": 1,
+    "enc_ratios": (8, 6, 5, 4), "enc_hidden": 32, "enc_layers": 2, "enc_ff": 64, "enc_heads": 2,
+    "enc_kv_heads": 2, "enc_head_dim": 16, "enc_book_dim": 16, "enc_groups": 17,
+}  # fmt: skip
 
 ENCODERS = {
     "real_strides": EncoderCase(
@@ -74,7 +76,7 @@ def folder(name: str) -> Path:
     out = Path(_scratch().name) / name
     case = ENCODERS[name]
     write_checkpoint(
-        out, "custom_voice", checkpoint_dims("tiny", **cases.BASE | SHARED | case.dims), case.seed
+        out, "custom_voice", checkpoint_dims("tiny", **CODEC | case.dims), case.seed
     )
     return out
 
