@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
 from pyomni.convert.random_checkpoint import checkpoint_dims, write_checkpoint
 
 #: The quick brown fox, spoken by flite 2.2 (Debian) with its voice slt, resampled from 16 kHz by
@@ -75,9 +76,7 @@ def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     out = Path(_scratch().name) / name
     case = ENCODERS[name]
-    write_checkpoint(
-        out, "custom_voice", checkpoint_dims("tiny", **CODEC | case.dims), case.seed
-    )
+    write_checkpoint(out, "custom_voice", checkpoint_dims("tiny", **CODEC | case.dims), case.seed)
     return out
 
 
