@@ -92,15 +92,17 @@ class CodecEncoder:
                 f"{clip.size} samples take {n_positions} positions, "
                 f"expected at most {self._model.info.n_ctx_max}"
             )
-        self._hold(n_positions)
-        return self.session.codec_encode(clip)
+        return self._session(n_positions).codec_encode(clip)
 
-    def _hold(self, n_positions: int) -> None:
-        """Open a longer session where this one is too short."""
+    def _session(self, n_positions: int) -> Session:
+        """Return the session, a longer one where it is too short."""
         n_ctx = min(-(-n_positions // POSITIONS_STEP) * POSITIONS_STEP, self._model.info.n_ctx_max)
-        if n_ctx > self.session.n_ctx:
-            self.session.close()  # first, so that the two caches are never there together
-            self.session = Session(self._model, n_ctx=n_ctx)
+        session = self.session
+        if n_ctx > session.n_ctx:
+            # The old one goes when nothing uses it: it stays if there is no memory for this one, and a thread
+            # that is still inside it is not cut off.
+            self.session = session = Session(self._model, n_ctx=n_ctx)
+        return session
 
     def close(self) -> None:
         """Free the session."""

@@ -117,6 +117,44 @@ def test_clips_leave_no_trace(encoder: CodecEncoder) -> None:
     np.testing.assert_array_equal(encoder.encode(np.repeat(clip, 2)[::2]), first)
 
 
+def test_no_memory_for_a_longer_session(encoder: CodecEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> Session:
+        raise errors.OutOfMemory("the state does not fit")
+
+    before = encoder.encode(noise(4000))
+    with monkeypatch.context() as patch:
+        patch.setattr("pyomni.components.codec.Session", full)
+        with pytest.raises(errors.OutOfMemory):
+            encoder.encode(noise(400_000))
+        np.testing.assert_array_equal(encoder.encode(noise(4000)), before)
+    assert len(encoder.encode(noise(400_000))) == 209
+
+
+def test_two_threads_with_clips_of_two_lengths(encoder: CodecEncoder) -> None:
+    # the longer clip opens a session of its own while the shorter one is at work
+    clips = [noise(60_000), noise(300_000)]
+    expected = [encoder.encode(clip) for clip in clips]
+    failures: list[str] = []
+
+    def work(i: int, fresh: CodecEncoder) -> None:
+        for _ in range(3):
+            try:
+                if not np.array_equal(fresh.encode(clips[i]), expected[i]):
+                    failures.append(f"clip {i} has other codes")
+            except errors.SessionBusy:
+                continue
+
+    for _ in range(3):
+        fresh = CodecEncoder(encoder._model)
+        threads = [threading.Thread(target=work, args=(i, fresh)) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        fresh.close()
+    assert failures == []
+
+
 def test_silence_has_codes(encoder: CodecEncoder) -> None:
     codes = encoder.encode(np.zeros(48_000, np.float32))
     assert codes.shape == (25, encoder.n_groups)
@@ -128,7 +166,7 @@ def test_cancel_ends_a_long_clip_and_the_next_one_works(encoder: CodecEncoder) -
     clip = noise(60 * 24_000)
     short = encoder.encode(clip[:4000])
     encoder.encode(clip[:24_000])
-    encoder._hold(len(clip) // 960 + 1)
+    encoder._session(len(clip) // 960 + 1)
     done = threading.Event()
 
     def cancel() -> None:
