@@ -37,11 +37,14 @@ def bench_speech(model: SpeechModel, text: str = TEXT, frames: int = 50, *, seed
         and what was run.
     """
     from pyomni.options import SpeechOptions
+    from pyomni.voices import Voice
+
+    voice = None if model.speakers else Voice.none()
 
     def run(n: int) -> tuple[Any, float, float, int]:
         options = SpeechOptions(seed=seed, min_frames=n, max_frames=n)
         start, first, n_samples = perf_counter(), 0.0, 0
-        with model.stream(text, options=options) as stream:
+        with model.stream(text, voice=voice, options=options) as stream:
             for pcm in stream:
                 first = first or perf_counter() - start
                 n_samples += len(pcm)

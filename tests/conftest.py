@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,9 @@ def use_the_installed_copy() -> None:
 
 
 use_the_installed_copy()
+
+# the voices saved by whoever runs the tests are not the tests' business
+os.environ["PYOMNI_VOICES"] = str(Path(tempfile.gettempdir()) / f"pyomni-no-voices-{os.getpid()}")
 
 
 @pytest.fixture(scope="session")

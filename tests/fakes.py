@@ -41,6 +41,11 @@ class FakeMetadata:
     dialects: dict[str, str] = field(default_factory=lambda: {"eric": "sichuan_dialect"})
     n_groups: int = 16
     n_ctx_max: int = 4096
+    n_embd: int = 6
+    n_codes: int = 40
+    model_type: str = "custom_voice"
+    model_size: str = "1b7"
+    instruct: bool = True
     components: tuple[str, ...] = ("talker", "code_predictor", "codec_decoder")
 
 

@@ -8,21 +8,25 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.api.planning import Planner
+from pyomni.api.planning import AnyVoice, Planner, find_voice
 from pyomni.api.result import Speech, SpeechStream, join, stack
 from pyomni.audio.resample import resample
 from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
+from pyomni.pipelines.cloning import Cloner
 from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.speech import Event, Timings
 from pyomni.voices import Voice
+
+if TYPE_CHECKING:
+    from pyomni.audio.reference import Clip
 
 __all__ = ["COMPONENTS", "SpeechModel"]
 
@@ -33,7 +37,7 @@ Text = str | Iterable[str]
 #: Everything from the file.
 DEFAULTS = SpeechOptions()
 
-#: Components a speech model opens, where the file has them.
+#: Components a speech model opens at once, where the file has them; the others when they are first needed.
 COMPONENTS = ("talker", "code_predictor", "codec_decoder")
 
 
@@ -53,25 +57,26 @@ class SpeechModel:
         components: Sequence[str] = COMPONENTS,
     ) -> None:
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
-        from pyomni._binding import Device, Model
+        from pyomni._binding import Device
         from pyomni.components.codec import CodecDecoder
         from pyomni.components.lm import DecoderLM
 
-        self.path = Path(path)
+        self.path, self._closed = Path(path), False
         self._meta = SpeechMetadata.read(self.path)
         with ExitStack() as opened:  # a failure half way frees what was opened
             self._device = opened.enter_context(Device(device, threads))
             self._models: dict[str, Any] = {}
+            self._opened = opened
             for name in components:
                 if name in self._meta.components:
-                    self._models[name] = Model(self._device, str(self.path), name)
-                    opened.callback(self._models[name].close)
+                    self._model(name)
             self._engine = SpeechEngine(
                 self._meta,
                 lambda name, n_ctx, n_lanes: DecoderLM(self._model(name), n_ctx, n_lanes),
                 lambda: CodecDecoder(self._model("codec_decoder"), 1),
                 lanes,
             )
+            self._cloner = Cloner(self._meta, self._open_speaker_encoder, self._open_codec_encoder)
             self._opened = opened.pop_all()
         self._planner = Planner(self._meta, self._engine)
         self._encoder: Any = None
@@ -82,7 +87,7 @@ class SpeechModel:
         self,
         text: Text,
         *,
-        voice: str | Voice | None = None,
+        voice: AnyVoice = None,
         language: str | None = None,
         instruct: str | None = None,
         options: SpeechOptions = DEFAULTS,
@@ -93,12 +98,13 @@ class SpeechModel:
         ----------
         text : str or iterable of str
             What to say. An iterator is read to its end first and its parts are joined.
-        voice : str or Voice, optional
-            A preset speaker; without one, the first the model has (`speakers`).
+        voice : str, path or Voice, optional
+            A speaker of the model, a saved voice, a voice file, or a `Voice`; without one, the first speaker
+            the model has (`speakers`), or one that a base model makes up.
         language : str, optional
             One of `languages`; None and ``"auto"`` leave it to the model.
         instruct : str, optional
-            How to say it, or for a voice design model who says it.
+            How to say it, or for a voice design model who says it; `Voice.design` is the same.
         options : SpeechOptions
             How codes are drawn, and how many.
 
@@ -109,7 +115,8 @@ class SpeechModel:
         Raises
         ------
         ArgumentError
-            Nothing to say, or a speaker or language that is not in the model.
+            Nothing to say, a voice or language that is not in the model or does not fit it, or a voice design
+            model without a description.
         UnsupportedModel
             An instruction to a model that does not take one, or a file without a component this needs.
         ContextFull
@@ -125,7 +132,7 @@ class SpeechModel:
         self,
         text: Text,
         *,
-        voice: str | Voice | None = None,
+        voice: AnyVoice = None,
         language: str | None = None,
         instruct: str | None = None,
         options: SpeechOptions = DEFAULTS,
@@ -143,7 +150,7 @@ class SpeechModel:
         self,
         text: Text,
         *,
-        voice: str | Voice | None = None,
+        voice: AnyVoice = None,
         language: str | None = None,
         instruct: str | None = None,
         options: SpeechOptions = DEFAULTS,
@@ -163,7 +170,7 @@ class SpeechModel:
         self,
         text: Text,
         *,
-        voice: str | Voice | None = None,
+        voice: AnyVoice = None,
         language: str | None = None,
         instruct: str | None = None,
         options: SpeechOptions = DEFAULTS,
@@ -186,7 +193,7 @@ class SpeechModel:
         self,
         texts: Iterable[str],
         *,
-        voice: str | Voice | None = None,
+        voice: AnyVoice = None,
         language: str | None = None,
         instruct: str | None = None,
         options: SpeechOptions = DEFAULTS,
@@ -207,7 +214,7 @@ class SpeechModel:
 
         def finish(event: Event) -> Speech:
             codes = frames[event.request]
-            blocks = list(self._engine.pcm(codes, timings))
+            blocks = list(self._engine.pcm(codes, timings, plans[event.request].reference))
             seed = plans[event.request].options.seed
             return _speech(
                 blocks, stack(codes, self._meta.n_groups), self._meta, seed, event.finish_reason, timings
@@ -222,12 +229,48 @@ class SpeechModel:
                         frames[event.request].append(event.codes)
         return [speech for speech in results if speech is not None]
 
-    def decode(self, codes: npt.ArrayLike) -> F32:
+    def clone(self, reference: Clip, transcript: str | None = None, *, name: str = "") -> Voice:
+        """Make a voice of a clip; a base model speaks with it.
+
+        The last clips are remembered by what they hold, so that cloning one again costs nothing.
+
+        Parameters
+        ----------
+        reference : path, bytes, or (float [n] or [n, n_channels], sample rate)
+            Some seconds of one speaker, in any format and at any rate soundfile reads.
+        transcript : str, optional
+            What the clip says, word for word: clones in context, which is closest. Without it, the voice is
+            the clip's speaker embedding alone.
+        name : str
+            What to call it.
+
+        Returns
+        -------
+        Voice
+
+        Raises
+        ------
+        AudioError
+            The clip cannot be read, or is empty, silent, too short or too long.
+        ArgumentError
+            A model that does not clone, or a blank transcript.
+        UnsupportedModel
+            The file lacks an encoder this needs.
+        SessionBusy
+            The model is speaking.
+        """
+        with self._engine.use():
+            return self._cloner.clone(reference, transcript, name)
+
+    def decode(self, codes: npt.ArrayLike, *, voice: AnyVoice = None) -> F32:
         """Decode codes to samples, the same `speak` made of them bit for bit.
 
         Parameters
         ----------
         codes : int [n_frames, n_groups]
+        voice : optional
+            The one they were spoken with. Of a clone in context the sound continues the clip's; any other
+            makes no difference.
 
         Returns
         -------
@@ -249,8 +292,9 @@ class SpeechModel:
             raise ArgumentError(
                 f"codes run from {array.min()} to {array.max()}, expected ids of the codebooks, 0 and up"
             )
+        reference = None if voice is None else find_voice(self._meta, voice).codes
         with self._engine.use():
-            return join(self._engine.pcm(array.astype(np.int32)))
+            return join(self._engine.pcm(array.astype(np.int32), reference=reference))
 
     def encode(self, audio: npt.ArrayLike, sample_rate: int) -> I32:
         """Encode recorded speech to codes, which `decode` turns back into samples.
@@ -328,6 +372,8 @@ class SpeechModel:
             The model is speaking.
         """
         self._engine.close()
+        self._cloner.close()
+        self._closed = True
         self._opened.close()
         self._models.clear()
 
@@ -337,9 +383,27 @@ class SpeechModel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _open_speaker_encoder(self) -> Any:
+        from pyomni.components.encoder import Encoder
+
+        return Encoder(self._model("speaker_encoder"))
+
+    def _open_codec_encoder(self) -> Any:
+        from pyomni.components.codec import CodecEncoder
+
+        return CodecEncoder(self._model("codec_encoder"))
+
     def _model(self, name: str) -> Any:
+        """Return the weights of a component, loading them when they are first asked for."""
+        from pyomni._binding import Model
+
         if name not in self._models:
-            raise UnsupportedModel(f"the component {name} was not loaded, expected an open model that has it")
+            if self._closed or name not in self._meta.components:
+                raise UnsupportedModel(
+                    f"the component {name} is not there, expected an open model that has it"
+                )
+            self._models[name] = Model(self._device, str(self.path), name)
+            self._opened.callback(self._models[name].close)
         return self._models[name]
 
 

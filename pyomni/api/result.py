@@ -147,7 +147,7 @@ def _run(engine: SpeechEngine, plan: Plan, made: _Made) -> Generator[F32, None, 
                 yield event.codes
 
     with engine.use():
-        yield from engine.pcm(frames(), made.timings)
+        yield from engine.pcm(frames(), made.timings, plan.reference)
 
 
 def stack(frames: Sequence[I32], n_groups: int) -> I32:

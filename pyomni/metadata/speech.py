@@ -31,6 +31,7 @@ class SpeechMetadata:
     suppress : codec ids ``begin <= id < end`` that are never sampled, `codec_eos_id` excepted
     defaults : the `tts.default.*` values without that prefix
     n_groups, n_ctx_max : code groups of a frame; positions the talker was made for, 0 without one
+    n_embd, n_codes : width of the talker's rows; codes per group; 0 without those networks
     sample_rate, hop : of the codec, 0 without one
     """
 
@@ -60,6 +61,8 @@ class SpeechMetadata:
     defaults: dict[str, Any]
     n_groups: int
     n_ctx_max: int
+    n_embd: int
+    n_codes: int
     sample_rate: int
     hop: int
 
@@ -144,6 +147,8 @@ class SpeechMetadata:
             },
             n_groups=m.u32("talker.n_groups" if lm else "codec_decoder.n_groups"),
             n_ctx_max=m.u32("talker.n_ctx_max") if lm else 0,
+            n_embd=m.u32("talker.n_embd") if lm else 0,
+            n_codes=m.u32("code_predictor.n_vocab") if "code_predictor" in components else 0,
             sample_rate=m.u32("codec_decoder.sample_rate") if codec else 0,
             hop=m.u32("codec_decoder.hop") if codec else 0,
         )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
 from pyomni.options import GenerationOptions
-from pyomni.pipelines.prompt import PromptLayout, build
+from pyomni.pipelines.prompt import PromptLayout, build, reference_rows
 from pyomni.pipelines.speech import Event, Request, Timings, generate, pcm_blocks
 
 if TYPE_CHECKING:
@@ -29,10 +29,20 @@ CONTEXT_STEP = 512
 
 @dataclass(frozen=True)
 class Plan:
-    """One text, checked and laid out, before any component runs."""
+    """One text, checked and laid out, before any component runs.
+
+    Attributes
+    ----------
+    speaker : float32 [n_embd] or None
+        The row of a cloned speaker.
+    reference : int32 [n_frames, n_groups] or None
+        Codes of a clip the prompt holds, which the codec decoder hears before the speech.
+    """
 
     layout: PromptLayout
     options: GenerationOptions
+    speaker: npt.NDArray[np.float32] | None = None
+    reference: npt.NDArray[np.int32] | None = None
 
 
 class SpeechEngine:
@@ -119,18 +129,24 @@ class SpeechEngine:
 
         def requests() -> Iterator[Request]:
             for plan in plans:  # rows are made when a lane is free for them
-                yield Request(build(plan.layout, talker.embed), plan.options)
+                reference = None
+                if plan.reference is not None:
+                    reference = reference_rows(plan.reference, talker.embed, predictor.embed)
+                yield Request(build(plan.layout, talker.embed, plan.speaker, reference), plan.options)
 
         return generate(talker, predictor, requests(), self.meta, timings)
 
     def pcm(
-        self, frames: Iterable[npt.NDArray[np.int32]], timings: Timings | None = None
+        self,
+        frames: Iterable[npt.NDArray[np.int32]],
+        timings: Timings | None = None,
+        reference: npt.NDArray[np.int32] | None = None,
     ) -> Iterator[npt.NDArray[np.float32]]:
         """Decode frames to samples; call it inside `use`. See `pyomni.pipelines.speech.pcm_blocks`."""
         if self._codec is None:
             self.require("codec_decoder")
             self._codec = self._open_codec()
-        return pcm_blocks(self._codec, frames, timings)
+        return pcm_blocks(self._codec, frames, timings, reference)
 
     def require(self, *components: str) -> None:
         """Raise `UnsupportedModel` unless the file has these components."""

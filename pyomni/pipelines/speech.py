@@ -264,7 +264,12 @@ def predict_groups(
     return np.array(codes, np.int32)
 
 
-def pcm_blocks(codec: Codec, frames: Iterable[I32], timings: Timings | None = None) -> Iterator[F32]:
+def pcm_blocks(
+    codec: Codec,
+    frames: Iterable[I32],
+    timings: Timings | None = None,
+    reference: I32 | None = None,
+) -> Iterator[F32]:
     """Turn frames into samples, in blocks of 1, 2, 4, 8, 8, ... frames; the last block may be narrower.
 
     Parameters
@@ -273,6 +278,8 @@ def pcm_blocks(codec: Codec, frames: Iterable[I32], timings: Timings | None = No
         Lane 0 is rewound first.
     frames : iterable of int32 [n_groups]
         Taken as they come.
+    reference : int32 [n_reference, n_groups], optional
+        Frames that went before: decoded first, so that the sound continues theirs, and left out.
 
     Yields
     ------
@@ -280,6 +287,9 @@ def pcm_blocks(codec: Codec, frames: Iterable[I32], timings: Timings | None = No
     """
     clock = timings if timings is not None else Timings()
     codec.rewind(0)
+    if reference is not None:
+        for begin in range(0, len(reference), BLOCK_WIDTHS[-1]):
+            _decode(codec, list(reference[begin : begin + BLOCK_WIDTHS[-1]]), clock)
     waiting: list[I32] = []
     n_blocks = 0
     for frame in frames:

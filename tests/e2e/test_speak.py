@@ -13,7 +13,7 @@ import pytest
 from toys import toy, variant
 
 import pyomni
-from pyomni import SpeechModel, SpeechOptions, errors
+from pyomni import SpeechModel, SpeechOptions, Voice, errors
 from pyomni.audio.wav import to_int16
 
 TEXT = "Hello there."
@@ -277,12 +277,16 @@ def test_async(model: SpeechModel):
 def test_voice_design_takes_a_description_and_no_speaker():
     with pyomni.load(variant("voice_design"), threads=1) as model:
         assert model.speakers == []
-        plain = model.speak(TEXT, options=SEED)
+        plain = model.speak(TEXT, voice=Voice.none(), options=SEED)
         deep = model.speak(TEXT, instruct="A deep, slow voice.", options=SEED)
         assert not np.array_equal(plain.codes, deep.codes)
         assert np.array_equal(
-            deep.codes, model.speak(TEXT, instruct="A deep, slow voice.", options=SEED).codes
+            deep.codes, model.speak(TEXT, voice=Voice.design("A deep, slow voice."), options=SEED).codes
         )
+        with pytest.raises(errors.ArgumentError, match="no description was given to a voice_design model"):
+            model.speak(TEXT, options=SEED)
+        with pytest.raises(errors.ArgumentError, match="a described voice and an instruction"):
+            model.speak(TEXT, voice=Voice.design("Deep."), instruct="Slow.")
         with pytest.raises(errors.ArgumentError, match="none, as this model has no preset speakers"):
             model.speak(TEXT, voice="ryan")
 

@@ -1,0 +1,155 @@
+"""Clips to voices: the speaker encoder's row and, for cloning in context, the codec encoder's codes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pyomni.audio.mel import LogMel
+from pyomni.audio.reference import Clip, read_reference
+from pyomni.errors import ArgumentError, UnsupportedModel
+from pyomni.voices import Voice
+
+if TYPE_CHECKING:
+    from pyomni.metadata import SpeechMetadata
+
+__all__ = ["CACHE_BYTES", "Cloner"]
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+
+#: Clips that were encoded are kept up to this many bytes: a thousand voices or so.
+CACHE_BYTES = 32 * 2**20
+
+
+class SpeakerEncoder(Protocol):
+    """The part of `pyomni.components.encoder.Encoder` cloning needs."""
+
+    n_rows_min: int
+
+    def encode(self, rows: Any) -> F32: ...
+
+    def close(self) -> None: ...
+
+
+class CodecEncoder(Protocol):
+    """The part of `pyomni.components.codec.CodecEncoder` cloning needs."""
+
+    def encode(self, pcm: F32) -> I32: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class _Encoded:
+    """What is known of one clip."""
+
+    embedding: F32
+    codes: I32 | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        return self.embedding.nbytes + (0 if self.codes is None else self.codes.nbytes)
+
+
+class Cloner:
+    """Make voices of clips with one model; its encoders open when the first clip comes.
+
+    Parameters
+    ----------
+    meta : SpeechMetadata
+        The file's header.
+    open_speaker, open_codec : callable () -> encoder
+        Open sessions of ``speaker_encoder`` and ``codec_encoder``.
+    cache_bytes : int
+        Encoded clips are kept up to this size, the least recently used going first.
+    """
+
+    def __init__(
+        self,
+        meta: SpeechMetadata,
+        open_speaker: Callable[[], SpeakerEncoder],
+        open_codec: Callable[[], CodecEncoder],
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._meta, self._open_speaker, self._open_codec = meta, open_speaker, open_codec
+        self._speaker: SpeakerEncoder | None = None
+        self._codec: CodecEncoder | None = None
+        self._mel: LogMel | None = None
+        self._kept: OrderedDict[str, _Encoded] = OrderedDict()
+        self._cache_bytes = cache_bytes
+
+    def check(self, transcript: str | None) -> None:
+        """Raise unless this model clones and the transcript is none or says something.
+
+        Raises
+        ------
+        ArgumentError
+            Another kind of model, or a blank transcript.
+        UnsupportedModel
+            The file lacks an encoder this needs.
+        """
+        meta = self._meta
+        if meta.model_type != "base":
+            raise ArgumentError(
+                f"a clip to clone was given to a {meta.model_type} model, expected a base model, which clones"
+            )
+        if transcript is not None and (not isinstance(transcript, str) or not transcript.strip()):
+            raise ArgumentError(
+                f"the transcript is {transcript!r}, expected what the clip says, or none to clone by its "
+                "speaker embedding alone"
+            )
+        needed = ("speaker_encoder",) if transcript is None else ("speaker_encoder", "codec_encoder")
+        for name in needed:
+            if name not in meta.components:
+                found = ", ".join(meta.components) or "none"
+                raise UnsupportedModel(f"the model has no {name} (it has: {found}), expected one to clone")
+
+    def clone(self, reference: Clip, transcript: str | None = None, name: str = "") -> Voice:
+        """Make a voice of a clip; see `SpeechModel.clone`."""
+        self.check(transcript)
+        mel, speaker = self._front()
+        least = max(mel.n_samples_min, mel.n_samples(speaker.n_rows_min))
+        pcm = read_reference(reference, mel.sample_rate, min_samples=least)  # float32 [n]
+        encoded = self._encoded(pcm, in_context=transcript is not None)
+        codes = encoded.codes if transcript is not None else None
+        return Voice.clone(encoded.embedding, codes, transcript, name=name)
+
+    def close(self) -> None:
+        """Close the encoders; they open again when needed."""
+        for session in (self._speaker, self._codec):
+            if session is not None:
+                session.close()
+        self._speaker = self._codec = None
+
+    def _front(self) -> tuple[LogMel, SpeakerEncoder]:
+        """Return the mel front end and the speaker encoder."""
+        if self._mel is None:
+            self._mel = LogMel.read(self._meta.meta)
+        if self._speaker is None:
+            self._speaker = self._open_speaker()
+        return self._mel, self._speaker
+
+    def _encoded(self, pcm: F32, in_context: bool) -> _Encoded:
+        """Encode a clip, or find it among those that were."""
+        key = hashlib.sha256(pcm.tobytes()).hexdigest()
+        encoded = self._kept.pop(key, None)
+        if encoded is None:
+            mel, speaker = self._front()
+            encoded = _Encoded(np.asarray(speaker.encode(mel(pcm)), np.float32).reshape(-1))  # [n_embd]
+        if in_context and encoded.codes is None:
+            if self._codec is None:
+                self._codec = self._open_codec()
+            encoded.codes = self._codec.encode(pcm)  # [n_frames, n_groups]
+        self._kept[key] = encoded
+        total = sum(one.n_bytes for one in self._kept.values())
+        while total > self._cache_bytes:
+            _, gone = self._kept.popitem(last=False)
+            total -= gone.n_bytes
+        return encoded
