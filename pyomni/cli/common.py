@@ -24,6 +24,7 @@ from pyomni.errors import (
 
 if TYPE_CHECKING:
     from pyomni.api import SpeechModel
+    from pyomni.voices import Voice
 
 USAGE, MODEL, INPUT, RESOURCE, INTERRUPTED = 2, 3, 4, 5, 130
 
@@ -82,6 +83,31 @@ def flags(parser: argparse.ArgumentParser, *, model: bool = True, device: bool =
     parser.add_argument("--debug", action="store_true", help="tracebacks")
 
 
+def clone_flags(parser: Any) -> None:
+    """Add the flags that make a voice of a clip."""
+    parser.add_argument(
+        "--clone",
+        metavar="REF",
+        help="speak with the voice of this clip, some seconds of sound (base models)",
+    )
+    parser.add_argument(
+        "--transcript",
+        metavar="TEXT",
+        help="what the clip says: clones in context, which is closest (default: by speaker embedding alone)",
+    )
+
+
+def check_clone_flags(args: argparse.Namespace) -> None:
+    """Refuse a transcript without its clip."""
+    if args.transcript is not None and args.clone is None:
+        raise CliError(INPUT, "--transcript was given without --clone, expected the clip it is of")
+
+
+def clone_voice(model: SpeechModel, args: argparse.Namespace, name: str = "") -> Voice:
+    """Make the voice that the flags ask for."""
+    return model.clone(args.clone, args.transcript, name=name)
+
+
 def count(text: str) -> int:
     """Parse a whole number from 1."""
     number = int(text)
@@ -116,5 +142,9 @@ def open_model(
         )
     with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
         return SpeechModel(
-            path, device=args.device, threads=args.threads, lanes=lanes, components=components or COMPONENTS
+            path,
+            device=args.device,
+            threads=args.threads,
+            lanes=lanes,
+            components=COMPONENTS if components is None else components,
         )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pyomni import __version__
-from pyomni.cli import bench, convert, info, speak
+from pyomni.cli import bench, convert, info, speak, voices
 from pyomni.cli.common import EXIT_CODES, INTERRUPTED, CliError, Parser
 from pyomni.errors import PyOmniError
 
@@ -36,7 +36,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"pyomni {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    for module in (speak, info, convert, bench):
+    for module in (speak, voices, info, convert, bench):
         module.add(verbs)
     return top
 

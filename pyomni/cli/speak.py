@@ -12,10 +12,23 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pyomni.bench import peak_mb
-from pyomni.cli.common import INPUT, USAGE, CliError, blame, count, flags, message, open_model, print_json
+from pyomni.cli.common import (
+    INPUT,
+    USAGE,
+    CliError,
+    blame,
+    check_clone_flags,
+    clone_flags,
+    clone_voice,
+    count,
+    flags,
+    message,
+    open_model,
+    print_json,
+)
 from pyomni.cli.play import play, player
 from pyomni.cli.progress import Progress
-from pyomni.errors import ArgumentError, UnsupportedModel
+from pyomni.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +41,7 @@ EXAMPLE = """\
 examples:
   pyomni speak "Hello there." -m model.gguf --voice ryan -o hello.wav
   pyomni speak -f story.txt -o story.mp3 --seed 7
+  pyomni speak "Hello there." -m base.gguf --clone ann.wav --transcript "What ann.wav says."
   echo "Hello." | pyomni speak - -o - | aplay"""
 
 
@@ -52,8 +66,12 @@ def add(verbs: Any) -> None:
     flags(p)
     voice = p.add_argument_group("voice")
     voice.add_argument(
-        "--voice", metavar="NAME", help="a speaker of the model (default: its first; see pyomni voices)"
+        "--voice",
+        metavar="NAME|FILE",
+        help="a speaker of the model, a saved voice or a voice file (default: the model's first speaker; see "
+        "pyomni voices)",
     )
+    clone_flags(voice)
     voice.add_argument("--design", metavar="TEXT", help="describe the voice (voice design models)")
     voice.add_argument("--instruct", metavar="TEXT", help="how to say it (models trained for it)")
     voice.add_argument("--language", metavar="NAME", default="auto", help="such as english (default auto)")
@@ -146,20 +164,25 @@ class _Took:
     def speak(self, text: str) -> Any:
         """Yield the blocks of a text."""
         args = self.args
-        if args.design is not None and self.model.info["model_type"] != "voice_design":
-            found = self.model.info["model_type"]
-            raise UnsupportedModel(f"--design was given to a {found} model, expected a voice_design model")
         stream = self.model.stream(
             text,
-            voice=args.voice,
+            voice=self._voice(),
             language=args.language,
-            instruct=args.instruct if args.design is None else args.design,
+            instruct=args.instruct,
             options=_limit(self.options, args.max_seconds, self.model),
         )
         self.seed = stream.seed
         with stream:
             yield from self._timed(stream)
         self.finish_reason, self.codes = stream.finish_reason, stream.codes
+
+    def _voice(self) -> Any:
+        from pyomni.voices import Voice
+
+        args = self.args
+        if args.clone is not None:
+            return clone_voice(self.model, args)
+        return args.voice if args.design is None else Voice.design(args.design)
 
     def decode(self, codes: npt.NDArray[np.int32]) -> Any:
         """Yield the samples of codes."""
@@ -191,8 +214,10 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.json and args.output == "-":
         raise CliError(USAGE, "--json and -o - both write to stdout, expected one of them")
-    if args.design is not None and args.instruct is not None:
-        raise CliError(USAGE, "--design and --instruct were both given, expected one of them")
+    for one, other in (("design", "instruct"), ("voice", "clone"), ("voice", "design"), ("clone", "design")):
+        if getattr(args, one) is not None and getattr(args, other) is not None:
+            raise CliError(USAGE, f"--{one} and --{other} were both given, expected one of them")
+    check_clone_flags(args)
     if args.max_seconds is not None and not 0 < args.max_seconds < 1e9:
         raise CliError(USAGE, f"--max-seconds is {args.max_seconds:g}, expected more than 0")
     if args.codes == "-":
