@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,9 @@ import numpy.typing as npt
 
 from pyomni.api.planning import AnyVoice, Planner, find_voice
 from pyomni.api.result import Speech, SpeechStream, join, stack
+from pyomni.api.weights import Weights
 from pyomni.audio.resample import resample
-from pyomni.errors import ArgumentError, UnsupportedModel
+from pyomni.errors import ArgumentError
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
@@ -56,30 +56,16 @@ class SpeechModel:
         lanes: int = 1,
         components: Sequence[str] = COMPONENTS,
     ) -> None:
-        # the compiled module loads here, so that `import pyomni` and `--help` are quick
-        from pyomni._binding import Device
-        from pyomni.components.codec import CodecDecoder
-        from pyomni.components.lm import DecoderLM
-
-        self.path, self._closed = Path(path), False
+        self.path = Path(path)
         self._meta = SpeechMetadata.read(self.path)
-        with ExitStack() as opened:  # a failure half way frees what was opened
-            self._device = opened.enter_context(Device(device, threads))
-            self._models: dict[str, Any] = {}
-            self._opened = opened
-            for name in components:
-                if name in self._meta.components:
-                    self._model(name)
-            self._engine = SpeechEngine(
-                self._meta,
-                lambda name, n_ctx, n_lanes: DecoderLM(self._model(name), n_ctx, n_lanes),
-                lambda: CodecDecoder(self._model("codec_decoder"), 1),
-                lanes,
-            )
-            self._cloner = Cloner(self._meta, self._open_speaker_encoder, self._open_codec_encoder)
-            self._opened = opened.pop_all()
+        self._weights = weights = Weights(self.path, self._meta, device, threads, components)
+        try:
+            self._engine = SpeechEngine(self._meta, weights.open_lm, weights.open_codec_decoder, lanes)
+        except BaseException:
+            weights.close()
+            raise
+        self._cloner = Cloner(self._meta, weights.open_speaker_encoder, weights.open_codec_encoder)
         self._planner = Planner(self._meta, self._engine)
-        self._encoder: Any = None
 
     # -- speaking ---------------------------------------------------
 
@@ -315,20 +301,11 @@ class SpeechModel:
         AudioError
             No samples, not floats, another shape, a sample that is not finite, or a rate that cannot be.
         UnsupportedModel
-            A file without a codec encoder.
+            A file without a codec encoder; a file of a base model has one.
         """
         with self._engine.use():
-            if self._encoder is None:
-                self._engine.require("codec_encoder")
-                from pyomni._binding import Model
-                from pyomni.components.codec import CodecEncoder
-
-                if "codec_encoder" not in self._models:  # only some uses need it: loaded with the first
-                    self._models["codec_encoder"] = Model(self._device, str(self.path), "codec_encoder")
-                    self._opened.callback(self._models["codec_encoder"].close)
-                self._encoder = CodecEncoder(self._models["codec_encoder"])
-                self._opened.callback(self._encoder.close)
-            return self._encoder.encode(resample(audio, sample_rate, self._encoder.sample_rate))
+            encoder = self._cloner.codec_encoder()
+            return encoder.encode(resample(audio, sample_rate, encoder.sample_rate))
 
     # -- what is in it ----------------------------------------------
 
@@ -355,12 +332,11 @@ class SpeechModel:
     @property
     def info(self) -> dict[str, Any]:
         """What is in the file and where it runs: plain values, ready for JSON."""
-        loaded = {name: int(model.info.n_bytes) for name, model in self._models.items()}
         return {
             **self._meta.summary(),
-            "device": self._device.name,
-            "threads": self._device.n_threads,
-            "loaded": loaded,
+            "device": self._weights.device.name,
+            "threads": self._weights.device.n_threads,
+            "loaded": self._weights.n_bytes(),
         }
 
     def close(self) -> None:
@@ -373,38 +349,13 @@ class SpeechModel:
         """
         self._engine.close()
         self._cloner.close()
-        self._closed = True
-        self._opened.close()
-        self._models.clear()
+        self._weights.close()
 
     def __enter__(self) -> SpeechModel:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _open_speaker_encoder(self) -> Any:
-        from pyomni.components.encoder import Encoder
-
-        return Encoder(self._model("speaker_encoder"))
-
-    def _open_codec_encoder(self) -> Any:
-        from pyomni.components.codec import CodecEncoder
-
-        return CodecEncoder(self._model("codec_encoder"))
-
-    def _model(self, name: str) -> Any:
-        """Return the weights of a component, loading them when they are first asked for."""
-        from pyomni._binding import Model
-
-        if name not in self._models:
-            if self._closed or name not in self._meta.components:
-                raise UnsupportedModel(
-                    f"the component {name} is not there, expected an open model that has it"
-                )
-            self._models[name] = Model(self._device, str(self.path), name)
-            self._opened.callback(self._models[name].close)
-        return self._models[name]
 
 
 def _speech(

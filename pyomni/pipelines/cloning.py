@@ -41,6 +41,8 @@ class SpeakerEncoder(Protocol):
 class CodecEncoder(Protocol):
     """The part of `pyomni.components.codec.CodecEncoder` cloning needs."""
 
+    sample_rate: int
+
     def encode(self, pcm: F32) -> I32: ...
 
     def close(self) -> None: ...
@@ -107,9 +109,7 @@ class Cloner:
             )
         needed = ("speaker_encoder",) if transcript is None else ("speaker_encoder", "codec_encoder")
         for name in needed:
-            if name not in meta.components:
-                found = ", ".join(meta.components) or "none"
-                raise UnsupportedModel(f"the model has no {name} (it has: {found}), expected one to clone")
+            self._require(name)
 
     def clone(self, reference: Clip, transcript: str | None = None, name: str = "") -> Voice:
         """Make a voice of a clip; see `SpeechModel.clone`."""
@@ -121,12 +121,30 @@ class Cloner:
         codes = encoded.codes if transcript is not None else None
         return Voice.clone(encoded.embedding, codes, transcript, name=name)
 
+    def codec_encoder(self) -> CodecEncoder:
+        """Return the codec encoder, opened when it is first asked for.
+
+        Raises
+        ------
+        UnsupportedModel
+            The file has none.
+        """
+        if self._codec is None:
+            self._require("codec_encoder")
+            self._codec = self._open_codec()
+        return self._codec
+
     def close(self) -> None:
         """Close the encoders; they open again when needed."""
         for session in (self._speaker, self._codec):
             if session is not None:
                 session.close()
         self._speaker = self._codec = None
+
+    def _require(self, name: str) -> None:
+        if name not in self._meta.components:
+            found = ", ".join(self._meta.components) or "none"
+            raise UnsupportedModel(f"the model has no {name} (it has: {found}), expected one for this")
 
     def _front(self) -> tuple[LogMel, SpeakerEncoder]:
         """Return the mel front end and the speaker encoder."""
@@ -144,9 +162,7 @@ class Cloner:
             mel, speaker = self._front()
             encoded = _Encoded(np.asarray(speaker.encode(mel(pcm)), np.float32).reshape(-1))  # [n_embd]
         if in_context and encoded.codes is None:
-            if self._codec is None:
-                self._codec = self._open_codec()
-            encoded.codes = self._codec.encode(pcm)  # [n_frames, n_groups]
+            encoded.codes = self.codec_encoder().encode(pcm)  # [n_frames, n_groups]
         self._kept[key] = encoded
         total = sum(one.n_bytes for one in self._kept.values())
         while total > self._cache_bytes:

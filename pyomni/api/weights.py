@@ -1,0 +1,101 @@
+"""The weights of an open model, and sessions on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyomni.errors import UnsupportedModel
+
+if TYPE_CHECKING:
+    from pyomni._binding import Model
+    from pyomni.components.codec import CodecDecoder, CodecEncoder
+    from pyomni.components.encoder import Encoder
+    from pyomni.components.lm import DecoderLM
+    from pyomni.metadata import SpeechMetadata
+
+__all__ = ["Weights"]
+
+
+class Weights:
+    """A device and the components of one file on it.
+
+    Parameters
+    ----------
+    path : GGUF file
+    meta : its header
+    device, threads : as `pyomni.load`
+    components : loaded at once, where the file has them; the others when they are first asked for
+    """
+
+    def __init__(
+        self, path: Path, meta: SpeechMetadata, device: str, threads: int | None, components: Sequence[str]
+    ) -> None:
+        # the compiled module loads here, so that `import pyomni` and `--help` are quick
+        from pyomni._binding import Device
+
+        self._path, self._meta, self._closed = path, meta, False
+        self._models: dict[str, Model] = {}
+        with ExitStack() as opened:  # a failure half way frees what was opened
+            self.device = opened.enter_context(Device(device, threads))
+            self._opened = opened
+            for name in components:
+                if name in meta.components:
+                    self.model(name)
+            self._opened = opened.pop_all()
+
+    def model(self, name: str) -> Model:
+        """Return the weights of a component.
+
+        Raises
+        ------
+        UnsupportedModel
+            The file lacks it, or was closed.
+        """
+        from pyomni._binding import Model
+
+        if name not in self._models:
+            if self._closed or name not in self._meta.components:
+                found = "closed" if self._closed else ", ".join(self._meta.components) or "none"
+                raise UnsupportedModel(
+                    f"the component {name} is not there (found: {found}), expected an open model that has it"
+                )
+            self._models[name] = Model(self.device, str(self._path), name)
+            self._opened.callback(self._models[name].close)
+        return self._models[name]
+
+    def open_lm(self, name: str, n_ctx: int, n_lanes: int) -> DecoderLM:
+        """Open a session of ``talker`` or ``code_predictor``."""
+        from pyomni.components.lm import DecoderLM
+
+        return DecoderLM(self.model(name), n_ctx, n_lanes)
+
+    def open_codec_decoder(self) -> CodecDecoder:
+        """Open a session of ``codec_decoder`` with one lane."""
+        from pyomni.components.codec import CodecDecoder
+
+        return CodecDecoder(self.model("codec_decoder"), 1)
+
+    def open_codec_encoder(self) -> CodecEncoder:
+        """Open a session of ``codec_encoder``."""
+        from pyomni.components.codec import CodecEncoder
+
+        return CodecEncoder(self.model("codec_encoder"))
+
+    def open_speaker_encoder(self) -> Encoder:
+        """Open a session of ``speaker_encoder``."""
+        from pyomni.components.encoder import Encoder
+
+        return Encoder(self.model("speaker_encoder"))
+
+    def n_bytes(self) -> dict[str, int]:
+        """Return the bytes of each component that was loaded."""
+        return {name: int(model.info.n_bytes) for name, model in self._models.items()}
+
+    def close(self) -> None:
+        """Free weights and device; calling it again does nothing."""
+        self._closed = True
+        self._opened.close()
+        self._models.clear()
