@@ -206,7 +206,7 @@ def test_design(capsys: pytest.CaptureFixture[str]):
         "0.5",
         "-q",
     )
-    run(capsys, *arguments, "-o", "plain.pcm")
+    run(capsys, *arguments, "--design", "Another one.", "-o", "plain.pcm")
     run(capsys, *arguments, "--design", "A deep voice.", "-o", "deep.pcm")
     run(capsys, *arguments, "--instruct", "A deep voice.", "-o", "same.pcm")
     assert Path("plain.pcm").read_bytes() != Path("deep.pcm").read_bytes()

@@ -104,7 +104,7 @@ def test_codes_files(capsys: pytest.CaptureFixture[str], here: Path):
 
 def test_a_model_that_cannot(capsys: pytest.CaptureFixture[str], here: Path):
     assert "expected a voice_design model" in fails(
-        capsys, here, 3, "speak", "Hi", "-t", "1", "--design", "deep"
+        capsys, here, 4, "speak", "Hi", "-t", "1", "--design", "deep"
     )
     assert "not trained to follow" in fails(capsys, here, 3, "speak", "Hi", "-t", "1", "--instruct", "softly")
 
