@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import os
+import re
 import urllib.request
 from typing import Any
 
@@ -19,6 +20,9 @@ __all__ = ["array", "clip", "device", "each", "samples"]
 #: A clip from the network is read up to this size.
 MAX_DOWNLOAD = 256 * 2**20
 TIMEOUT_S = 60
+
+#: Longer than any path to a clip, this is the clip itself. A name with an extension has a dot.
+BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 
 
 def each(name: str, value: Any, n: int) -> list[Any]:
@@ -63,7 +67,7 @@ def clip(value: Any) -> str | bytes | tuple[npt.NDArray[Any], int]:
         text = os.fspath(value)
         if text.startswith(("http://", "https://")):
             return _download(text)
-        if text.startswith("data:audio") or ("/" not in text and "\\" not in text and len(text) > 256):
+        if text.startswith("data:audio") or (len(text) > 256 and BASE64.fullmatch(text)):
             return _base64(text)
         return text
     if isinstance(value, tuple) and len(value) == 2:

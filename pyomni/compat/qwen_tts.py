@@ -3,9 +3,9 @@
     from pyomni.compat.qwen_tts import Qwen3TTSModel      # was: from qwen_tts import Qwen3TTSModel
 
 Methods, arguments and results are those of qwen-tts 0.1.1; where that has tensors, these are numpy arrays,
-and tensors are taken. What differs: a model is a file made by ``pyomni convert``; of the loading arguments only
-``device_map`` counts; a ``seed`` may be given and makes a call repeatable; without ``max_new_tokens`` the
-length is capped by that of the text; errors are pyomni's, which are ``ValueError`` where the official are.
+and tensors are taken. What differs: a model is a file made by ``pyomni convert``; of the loading arguments
+only ``device_map`` counts; a ``seed`` may be given and makes a call repeatable; without ``max_new_tokens``
+the length is capped by that of the text; errors are pyomni's, ``ValueError`` where the official are.
 """
 
 from __future__ import annotations
