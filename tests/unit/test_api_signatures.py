@@ -33,6 +33,8 @@ def test_promised_names_are_there():
         "codes",
         "decode",
         "encode",
+        "clone",
+        "encode",
         "speakers",
         "languages",
         "info",
