@@ -49,6 +49,14 @@ class CodecDecoder:
         """Start the stream of ``lane`` afresh."""
         self.session.rewind(lane)
 
+    def save(self, lane: int = 0) -> bytes:
+        """Return where the stream of ``lane`` is, for ``load``."""
+        return self.session.save(lane)
+
+    def load(self, saved: bytes, lane: int = 0) -> None:
+        """Put the stream of ``lane`` where it was when ``saved`` was made; raises as ``Session.load``."""
+        self.session.load(saved, lane)
+
     def close(self) -> None:
         """Free the session."""
         self.session.close()

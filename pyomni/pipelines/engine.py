@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
 from pyomni.options import GenerationOptions
+from pyomni.pipelines.priming import Primed
 from pyomni.pipelines.prompt import PromptLayout, build, reference_rows
 from pyomni.pipelines.speech import Event, Request, Timings, generate, pcm_blocks
 
@@ -74,6 +75,7 @@ class SpeechEngine:
         self._talker: DecoderLM | None = None
         self._predictor: DecoderLM | None = None
         self._codec: CodecDecoder | None = None
+        self._primed = Primed()
         self._lock = threading.Lock()
 
     def fit(self, layout: PromptLayout, options: GenerationOptions, *, frames_asked: bool) -> Plan:
@@ -142,11 +144,15 @@ class SpeechEngine:
         timings: Timings | None = None,
         reference: npt.NDArray[np.int32] | None = None,
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """Decode frames to samples; call it inside `use`. See `pyomni.pipelines.speech.pcm_blocks`."""
+        """Decode frames to samples that continue a reference's; call it inside `use`. See `pcm_blocks`."""
         if self._codec is None:
             self.require("codec_decoder")
             self._codec = self._open_codec()
-        return pcm_blocks(self._codec, frames, timings, reference)
+        codec = self._codec
+        if reference is None:
+            return pcm_blocks(codec, frames, timings)
+        heard = reference
+        return pcm_blocks(codec, frames, timings, lambda: self._primed.hear(codec, heard))
 
     def require(self, *components: str) -> None:
         """Raise `UnsupportedModel` unless the file has these components."""

@@ -6,7 +6,7 @@ once for all of them, and a lane that ends takes the next waiting request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -268,7 +268,7 @@ def pcm_blocks(
     codec: Codec,
     frames: Iterable[I32],
     timings: Timings | None = None,
-    reference: I32 | None = None,
+    prime: Callable[[], None] | None = None,
 ) -> Iterator[F32]:
     """Turn frames into samples, in blocks of 1, 2, 4, 8, 8, ... frames; the last block may be narrower.
 
@@ -278,8 +278,8 @@ def pcm_blocks(
         Lane 0 is rewound first.
     frames : iterable of int32 [n_groups]
         Taken as they come.
-    reference : int32 [n_reference, n_groups], optional
-        Frames that went before: decoded first, so that the sound continues theirs, and left out.
+    prime : callable, optional
+        Called once lane 0 is rewound: lets the codec hear a reference, whose sound this then continues.
 
     Yields
     ------
@@ -287,9 +287,10 @@ def pcm_blocks(
     """
     clock = timings if timings is not None else Timings()
     codec.rewind(0)
-    if reference is not None:
-        for begin in range(0, len(reference), BLOCK_WIDTHS[-1]):
-            _decode(codec, list(reference[begin : begin + BLOCK_WIDTHS[-1]]), clock)
+    if prime is not None:
+        start = perf_counter()
+        prime()
+        clock.codec_s += perf_counter() - start
     waiting: list[I32] = []
     n_blocks = 0
     for frame in frames:

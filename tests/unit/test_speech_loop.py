@@ -263,16 +263,3 @@ def test_each_stream_starts_from_silence():
     frames = np.ones((5, N_GROUPS), np.int32)
     first, second = (np.concatenate(list(pcm_blocks(codec, frames))) for _ in range(2))
     assert np.array_equal(first, second)
-
-
-@pytest.mark.parametrize("n_reference", [1, 8, 19])
-def test_a_reference_is_heard_and_left_out(n_reference: int):
-    rng = np.random.default_rng(0)
-    reference = rng.integers(0, 9, (n_reference, N_GROUPS)).astype(np.int32)
-    frames = list(rng.integers(0, 9, (20, N_GROUPS)).astype(np.int32))
-    codec = FakeCodec()
-    got = np.concatenate(list(pcm_blocks(codec, frames, reference=reference)))
-    assert max(codec.widths) <= 8, "a long clip takes no more memory than a long speech"
-    whole = np.concatenate(list(pcm_blocks(FakeCodec(), [*reference, *frames])))
-    assert np.array_equal(got, whole[n_reference * HOP :])
-    assert not np.array_equal(got, np.concatenate(list(pcm_blocks(FakeCodec(), frames))))
