@@ -78,11 +78,11 @@ def weights(hp: Codec, seed: int = 0) -> dict[str, F32]:
             put(f"{name}.bias", n_out, scale=0.1)
 
     def conv(name: str, n_out: int, n_in: int, kernel: int, gain: float = 1.0) -> None:
-        put(f"{name}.weight", n_out, n_in, kernel, scale=gain * (n_in * kernel) ** -0.5)
+        put(f"{name}.weight", n_out, kernel, n_in, scale=gain * (n_in * kernel) ** -0.5)
         put(f"{name}.bias", n_out, scale=0.1)
 
     def transposed(name: str, n_out: int, n_in: int, kernel: int) -> None:
-        put(f"{name}.weight", n_out * kernel, n_in, scale=(2 * n_in) ** -0.5)  # row oc * K + k
+        put(f"{name}.weight", n_out * kernel, n_in, scale=(2 * n_in) ** -0.5)  # row k * OC + oc
         put(f"{name}.bias", n_out, scale=0.1)
 
     def snake(name: str, n: int) -> None:
@@ -111,7 +111,7 @@ def weights(hp: Codec, seed: int = 0) -> dict[str, F32]:
     product("output_proj", hp.latent_dim, hp.n_embd)
     for i, ratio in enumerate(hp.upsampling_ratios):
         transposed(f"up.{i}.conv", hp.latent_dim, hp.latent_dim, ratio)
-        put(f"up.{i}.dwconv.weight", hp.latent_dim, hp.dwconv_kernel, scale=hp.dwconv_kernel**-0.5)
+        put(f"up.{i}.dwconv.weight", hp.dwconv_kernel, hp.latent_dim, scale=hp.dwconv_kernel**-0.5)
         put(f"up.{i}.dwconv.bias", hp.latent_dim, scale=0.1)
         put(f"up.{i}.norm.weight", hp.latent_dim, scale=0.1, mean=1.0)
         put(f"up.{i}.norm.bias", hp.latent_dim, scale=0.1)
@@ -208,16 +208,16 @@ class Decoder:
         return self._product("first_proj", sum(vectors[:n])) + self._product("rest_proj", sum(vectors[n:]))
 
     def _conv(self, name: str, x: F64, dilation: int = 1) -> F64:
-        w, b = self.w[f"{name}.weight"], self.w[f"{name}.bias"]  # [n_out, n_in, K]
-        kernel, n = w.shape[2], x.shape[1]
+        w, b = self.w[f"{name}.weight"], self.w[f"{name}.bias"]  # [n_out, K, n_in]
+        kernel, n = w.shape[1], x.shape[1]
         padded = np.pad(x, ((0, 0), ((kernel - 1) * dilation, 0)))
-        terms = [w[:, :, k] @ padded[:, k * dilation : k * dilation + n] for k in range(kernel)]
+        terms = [w[:, k] @ padded[:, k * dilation : k * dilation + n] for k in range(kernel)]
         return np.sum(terms, axis=0) + b[:, None]
 
     def _transposed(self, name: str, x: F64, stride: int) -> F64:
         b = self.w[f"{name}.bias"]
         n_out, (n_in, n) = len(b), x.shape
-        w = self.w[f"{name}.weight"].reshape(n_out, -1, n_in)  # [n_out, K, n_in]
+        w = self.w[f"{name}.weight"].reshape(-1, n_out, n_in).transpose(1, 0, 2)  # [n_out, K, n_in]
         out = np.zeros((n_out, (n + 1) * stride))
         for t in range(n):
             out[:, t * stride : t * stride + w.shape[1]] += w @ x[:, t]
@@ -228,7 +228,7 @@ class Decoder:
         return x + b * np.sin(a * x) ** 2
 
     def _convnext(self, name: str, x: F64) -> F64:
-        w = self.w[f"{name}.dwconv.weight"]  # [n_channels, K]
+        w = self.w[f"{name}.dwconv.weight"].T  # [n_channels, K]
         padded = np.pad(x, ((0, 0), (w.shape[1] - 1, 0)))
         y = sum(w[:, k : k + 1] * padded[:, k : k + x.shape[1]] for k in range(w.shape[1]))
         y = y + self.w[f"{name}.dwconv.bias"][:, None]

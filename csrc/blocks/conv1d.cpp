@@ -20,7 +20,7 @@ static ggml_tensor * slide(graph & g, ggml_tensor * w, ggml_tensor * seen, ggml_
 
 causal_conv1d::causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation, int64_t stride)
     : n_in(n_in), n_out(n_out), kernel(kernel), dilation(dilation), stride(stride),
-      w(l.f32_reordered("weight", {kernel, n_in, n_out}, {kernel, n_in, n_out}, {1, 0, 2})), b(l.f32("bias", {n_out})),
+      w(l.f32("weight", {n_in, kernel, n_out})), b(l.f32("bias", {n_out})),
       past(l, n_in, (kernel - 1) * dilation + 1 - stride) {}
 
 ggml_tensor * causal_conv1d::build(graph & g, ggml_tensor * x) const {
@@ -29,13 +29,13 @@ ggml_tensor * causal_conv1d::build(graph & g, ggml_tensor * x) const {
 
 valid_conv1d::valid_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride)
     : n_in(n_in), n_out(n_out), kernel(kernel), stride(stride),
-      w(l.f32_reordered("weight", {kernel, n_in, n_out}, {kernel, n_in, n_out}, {1, 0, 2})) {}
+      w(l.f32("weight", {n_in, kernel, n_out})) {}
 
 ggml_tensor * valid_conv1d::build(graph & g, ggml_tensor * x) const { return slide(g, w, x, nullptr, stride, 1); }
 
 depthwise_conv1d::depthwise_conv1d(const loader & l, int64_t n_channels, int64_t kernel)
     : n_channels(n_channels), kernel(kernel),
-      w(l.f32_reordered("weight", {kernel, n_channels}, {kernel, n_channels}, {1, 0})), b(l.f32("bias", {n_channels})),
+      w(l.f32("weight", {n_channels, kernel})), b(l.f32("bias", {n_channels})),
       past(l, n_channels, kernel - 1) {}
 
 ggml_tensor * depthwise_conv1d::build(graph & g, ggml_tensor * x) const {
@@ -55,7 +55,7 @@ ggml_tensor * pointwise_conv1d::build(graph & g, ggml_tensor * x) const { return
 
 transposed_conv1d::transposed_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride)
     : n_in(n_in), n_out(n_out), kernel(kernel), stride(stride),
-      w(l.f32_reordered("weight", {n_in, n_out * kernel}, {n_in, kernel, n_out}, {0, 2, 1})), b(l.f32("bias", {n_out})) {
+      w(l.f32("weight", {n_in, n_out * kernel})), b(l.f32("bias", {n_out})) {
     if (kernel != stride && kernel != 2 * stride) {
         fail(OMNI_ERROR_INTERNAL, "a transposed convolution of kernel %lld and stride %lld, expected a kernel of one or two strides",
              (long long) kernel, (long long) stride);

@@ -1,6 +1,6 @@
 // Causal convolutions over time, in exact F32. Rows are time steps: x [n_channels, T], the channels of a step together.
 // Each owns, as stream state, what the next call needs of this one, so any cut of a signal into calls gives the same
-// result. Kernels lie in the file with the time axis fastest and are turned while they are loaded.
+// result. Kernels lie that way too: the channels of a tap together.
 #pragma once
 
 #include "blocks/left_context.h"

@@ -8,7 +8,7 @@ namespace omni {
 
 same_conv1d::same_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation)
     : n_in(n_in), n_out(n_out), kernel(kernel), dilation(dilation),
-      w(l.f32_reordered("weight", {kernel, n_in, n_out}, {kernel, n_in, n_out}, {1, 0, 2})), b(l.f32("bias", {n_out})) {}
+      w(l.f32("weight", {n_in, kernel, n_out})), b(l.f32("bias", {n_out})) {}
 
 ggml_tensor * same_conv1d::build(graph & g, ggml_tensor * x) const {
     const int64_t n_steps = x->ne[1];

@@ -47,7 +47,7 @@ weights::weights(std::shared_ptr<omni::device> d, const std::string & path, cons
 
 loader weights::root() { return loader(*this, component_, component_); }
 
-ggml_tensor * weights::request(const std::string & name, const shape & ne, bool f32_only, const reorder * r) {
+ggml_tensor * weights::request(const std::string & name, const shape & ne, bool f32_only) {
     const char * path = file_->path().c_str();
     const ggml_tensor * found = file_->tensor(name);
     if (!found) {
@@ -73,41 +73,10 @@ ggml_tensor * weights::request(const std::string & name, const shape & ne, bool 
     if (it != tensors_.end()) {
         return it->second;
     }
-    shape on_device = ne;
-    if (r) {
-        on_device.clear();
-        for (int i : r->order) {
-            on_device.push_back(r->axes[size_t(i)]);
-        }
-        reorders_[name] = *r;
-    }
-    ggml_tensor * t = ggml_new_tensor(ctx_.get(), found->type, int(on_device.size()), on_device.data());
+    ggml_tensor * t = ggml_new_tensor(ctx_.get(), found->type, int(ne.size()), ne.data());
     ggml_set_name(t, name.c_str());
     tensors_[name] = t;
     return t;
-}
-
-// Up to three axes; the first of `axes` varies fastest in `from`, the first of the new order in the result.
-static std::vector<float> reordered(const std::vector<float> & from, const reorder & r) {
-    int64_t ne[3] = {1, 1, 1}, step[3] = {0, 0, 0};  // of the result: how long an axis is, and how far apart in `from`
-    for (size_t i = 0; i < r.order.size(); i++) {
-        ne[i]   = r.axes[size_t(r.order[i])];
-        step[i] = 1;
-        for (int k = 0; k < r.order[i]; k++) {
-            step[i] *= r.axes[size_t(k)];
-        }
-    }
-    std::vector<float> to(from.size());
-    float * out = to.data();
-    for (int64_t i2 = 0; i2 < ne[2]; i2++) {
-        for (int64_t i1 = 0; i1 < ne[1]; i1++) {
-            const float * in = from.data() + i1 * step[1] + i2 * step[2];
-            for (int64_t i0 = 0; i0 < ne[0]; i0++) {
-                *out++ = in[i0 * step[0]];
-            }
-        }
-    }
-    return to;
 }
 
 struct file_close {
@@ -141,16 +110,6 @@ void weights::upload() {
             fail(OMNI_ERROR_IO, "%s: tensor '%s' lies outside the file", file_->path().c_str(), name.c_str());
         }
         const size_t n = ggml_nbytes(t);
-        const auto found = reorders_.find(name);
-        if (found != reorders_.end()) {
-            std::vector<float> values(n / sizeof(float));
-            if (fread(values.data(), 1, n, f.get()) != n) {
-                fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
-            }
-            values = reordered(values, found->second);
-            ggml_backend_tensor_set(t, values.data(), 0, n);
-            continue;
-        }
         const size_t step = host ? n : size_t(16) << 20;
         for (size_t at = 0; at < n; at += step) {
             const size_t m = std::min(step, n - at);
@@ -181,17 +140,11 @@ loader::loader(weights & w, std::string prefix, std::string component)
     : kv(w.file_, component), w_(&w), prefix_(std::move(prefix)), component_(std::move(component)) {}
 
 ggml_tensor * loader::weight(const std::string & name, const shape & ne) const {
-    return w_->request(path(name), ne, /*f32_only =*/false, nullptr);
+    return w_->request(path(name), ne, /*f32_only =*/false);
 }
 
 ggml_tensor * loader::f32(const std::string & name, const shape & ne) const {
-    return w_->request(path(name), ne, /*f32_only =*/true, nullptr);
-}
-
-ggml_tensor * loader::f32_reordered(const std::string & name, const shape & ne, const shape & axes,
-                                    const std::vector<int> & order) const {
-    const reorder r{axes, order};
-    return w_->request(path(name), ne, /*f32_only =*/true, &r);
+    return w_->request(path(name), ne, /*f32_only =*/true);
 }
 
 state_slot loader::state_zeros(const shape & ne) const {

@@ -22,11 +22,6 @@ using context_ptr = std::unique_ptr<ggml_context, context_free>;
 using shape = std::vector<int64_t>;  // ggml order, first index fastest
 std::string text_of(const shape & ne);
 
-struct reorder {  // axis i of a tensor on the device is axis order[i] of `axes`, which is how it lies in the file
-    shape            axes;
-    std::vector<int> order;
-};
-
 using state_slot = int;
 constexpr int64_t dim_ctx = -1;  // in a state's shape: the positions of the session, padded to whole KV blocks
 
@@ -53,7 +48,7 @@ class weights {
 
   private:
     friend class loader;
-    ggml_tensor * request(const std::string & name, const shape & ne, bool f32_only, const reorder * r);
+    ggml_tensor * request(const std::string & name, const shape & ne, bool f32_only);
 
     std::shared_ptr<omni::device>    device_;
     std::shared_ptr<const gguf_file> file_;
@@ -61,7 +56,6 @@ class weights {
     context_ptr                      ctx_;
     buffer_ptr                       buffer_;
     std::map<std::string, ggml_tensor *> tensors_;
-    std::map<std::string, reorder>       reorders_;
     std::vector<state_spec>          states_;
     int64_t                          n_bytes_ = 0;
     uint64_t                         fingerprint_ = 0;
@@ -78,10 +72,6 @@ class loader {
 
     ggml_tensor * weight(const std::string & name, const shape & ne) const;  // a matrix, of any type
     ggml_tensor * f32(const std::string & name, const shape & ne) const;     // norms, biases, convolutions
-
-    // A tensor of shape ne in the file, read there as `axes` (the same numbers, perhaps split finer), whose axes are put
-    // in another order while it is uploaded: axis i becomes axes[order[i]].
-    ggml_tensor * f32_reordered(const std::string & name, const shape & ne, const shape & axes, const std::vector<int> & order) const;
 
     state_slot state_zeros(const shape & ne) const;
     state_slot state_kv(const shape & ne) const;

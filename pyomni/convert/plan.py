@@ -89,12 +89,12 @@ def relayout(name: str, source: str, shape: Shape, out: Shape, build: Callable[[
 def transposed(name: str, source: str, n_in: int, n_out: int, kernel: int) -> list[Planned]:
     """A transposed convolution's weight and bias.
 
-    PyTorch's ``[IC, OC, K]`` becomes rows ``oc*K + k`` over IC, so that the convolution is one matrix product
-    followed by `ggml_col2im_1d`.
+    PyTorch's ``[IC, OC, K]`` becomes rows ``k*OC + oc`` over IC, so the convolution is one matrix product
+    whose result holds, for each input step, the K output steps it adds to.
     """
 
     def build(w: Array) -> Array:
-        return w.transpose(1, 2, 0).reshape(n_out * kernel, n_in)
+        return w.transpose(2, 1, 0).reshape(kernel * n_out, n_in)
 
     return [
         relayout(f"{name}.weight", f"{source}.weight", (n_in, n_out, kernel), (n_out * kernel, n_in), build),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, books, copy, snake, transposed
+from pyomni.convert.plan import Planned, Role, books, copy, relayout, snake, transposed
 from pyomni.convert.tensors_talker import MAX_GROUPS, Stack
 from pyomni.convert.writer import Value
 
@@ -23,10 +23,18 @@ LAYER_NORM_EPS = 1e-6
 
 
 def conv(name: str, source: str, n_out: int, n_in: int, kernel: int, *, bias: bool = True) -> list[Planned]:
-    """A convolution, weight and bias; one of kernel 1 becomes a plain matrix."""
+    """A convolution, weight and bias; one of kernel 1 becomes a plain matrix.
+
+    PyTorch's ``[OC, IC, K]`` becomes ``[OC, K, IC]``: the channels of a tap together, as activations have them.
+    """
     shape = (n_out, n_in, kernel)
-    out = (n_out, n_in) if kernel == 1 else shape
-    planned = [copy(f"{name}.weight", f"{source}.weight", shape, out=out)]
+    if kernel == 1:
+        planned = [copy(f"{name}.weight", f"{source}.weight", shape, out=(n_out, n_in))]
+    else:
+        turned = (n_out, kernel, n_in)
+        planned = [
+            relayout(f"{name}.weight", f"{source}.weight", shape, turned, lambda w: w.transpose(0, 2, 1))
+        ]
     return [*planned, copy(f"{name}.bias", f"{source}.bias", (n_out,))] if bias else planned
 
 
@@ -167,11 +175,12 @@ class CodecDecoder:
             o, s = f"codec_decoder.up.{i}.", f"decoder.upsample.{i}."
             planned += [
                 *transposed(o + "conv", s + "0.conv", n, n, ratio),
-                copy(
+                relayout(
                     o + "dwconv.weight",
                     s + "1.dwconv.conv.weight",
                     (n, 1, DWCONV_KERNEL),
-                    out=(n, DWCONV_KERNEL),
+                    (DWCONV_KERNEL, n),
+                    lambda w: w[:, 0].T,
                 ),
                 copy(o + "dwconv.bias", s + "1.dwconv.conv.bias", (n,)),
                 copy(o + "norm.weight", s + "1.norm.weight", (n,)),

@@ -114,7 +114,7 @@ def test_another_model_has_none(device: Device) -> None:
         ("variance_floor", (0.0, F32), r"variance_floor is 0, expected more than 0"),
         ("res2net_scale", (5, U32), "channels holds 32, expected one width .* multiple of res2net_scale, 5"),
         ("res2net_scale", (8, U32), r"tensor 'speaker_encoder\.blk\.1\.res2net\.0\.weight' has shape"),
-        ("mel.n_mels", (64, U32), r"tensor 'speaker_encoder\.blk\.0\.conv\.weight' has shape \[5, 128, 32\]"),
+        ("mel.n_mels", (64, U32), r"tensor 'speaker_encoder\.blk\.0\.conv\.weight' has shape \[128, 5, 32\]"),
         ("n_embd_out", (0, U32), "is 0, expected 1 to"),
     ],
 )

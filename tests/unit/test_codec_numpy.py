@@ -95,7 +95,7 @@ def test_snake_against_double_precision(tmp_path: Path) -> None:
     tensors[toy.C + "wave.0.snake.b"] = np.ones(64, np.float32)
     tensors[toy.C + "conv_in.weight"] *= 0
     newest = rng.standard_normal((64, hp.latent_dim)) * scale[:, None] / 4
-    tensors[toy.C + "conv_in.weight"][:, :, -1] = newest
+    tensors[toy.C + "conv_in.weight"][:, -1] = newest
     tensors[toy.C + "conv_in.bias"] = (scale * 0.3).astype(np.float32)
     ours = load(tmp_path, hp, tensors)
     ours.session.tap("conv_in")

@@ -102,7 +102,10 @@ def test_copies_keep_every_value(files: dict[str, Path], source: dict[str, np.nd
     }
     for name, original in pairs.items():
         assert found[name].tensor_type == F32, name
-        np.testing.assert_array_equal(values(found[name]), source[original], err_msg=name)
+        expected = source[original]
+        if expected.ndim == 3:  # a convolution: [OC, IC, K] lies as [OC, K, IC]
+            expected = expected.transpose(0, 2, 1)
+        np.testing.assert_array_equal(values(found[name]), expected, err_msg=name)
 
 
 def test_relayouts(files: dict[str, Path], source: dict[str, np.ndarray]) -> None:
@@ -118,7 +121,7 @@ def test_relayouts(files: dict[str, Path], source: dict[str, np.ndarray]) -> Non
     for name, original in squeezed.items():
         np.testing.assert_array_equal(found[name], source[original][:, :, 0], err_msg=name)
     np.testing.assert_array_equal(
-        found["codec_decoder.up.0.dwconv.weight"], source["decoder.upsample.0.1.dwconv.conv.weight"][:, 0]
+        found["codec_decoder.up.0.dwconv.weight"], source["decoder.upsample.0.1.dwconv.conv.weight"][:, 0].T
     )
     for name, original in (("up.1.conv", "upsample.1.0.conv"), ("wave.1.conv", "decoder.2.block.1.conv")):
         weight = source[f"decoder.{original}.weight"]  # [IC, OC, K]
@@ -126,7 +129,7 @@ def test_relayouts(files: dict[str, Path], source: dict[str, np.ndarray]) -> Non
         rows = found[f"codec_decoder.{name}.weight"]
         assert rows.shape == (n_out * kernel, n_in)
         for channel, tap in ((0, 0), (n_out - 1, kernel - 1), (1, kernel - 1)):
-            np.testing.assert_array_equal(rows[channel * kernel + tap], weight[:, channel, tap])
+            np.testing.assert_array_equal(rows[tap * n_out + channel], weight[:, channel, tap])
     for name, original in (("wave.0.snake", "decoder.1.block.0"), ("snake_out", "decoder.5")):
         alpha, beta = (source[f"decoder.{original}.{leaf}"].astype(np.float64) for leaf in ("alpha", "beta"))
         np.testing.assert_allclose(found[f"codec_decoder.{name}.a"], np.exp(alpha), rtol=3e-7)
