@@ -25,7 +25,7 @@ LAYER_NORM_EPS = 1e-6
 def conv(name: str, source: str, n_out: int, n_in: int, kernel: int, *, bias: bool = True) -> list[Planned]:
     """A convolution, weight and bias; one of kernel 1 becomes a plain matrix.
 
-    PyTorch's ``[OC, IC, K]`` becomes ``[OC, K, IC]``: the channels of a tap together, as activations have them.
+    PyTorch's ``[OC, IC, K]`` becomes ``[OC, K, IC]``: a tap's channels lie together, as in activations.
     """
     shape = (n_out, n_in, kernel)
     if kernel == 1:
