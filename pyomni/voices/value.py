@@ -243,4 +243,10 @@ def _refuse(what: str, array: npt.NDArray[np.generic], expected: str) -> NoRetur
 def _text(what: str, value: str) -> str:
     if not isinstance(value, str):
         raise ArgumentError(f"the voice's {what} is {value!r}, expected a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # a lone surrogate, which no file can hold
+        raise ArgumentError(
+            f"the voice's {what} holds half a character at {error.start}, expected text"
+        ) from None
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from pathlib import Path
@@ -84,6 +85,7 @@ def test_names_do_not_change_what_is_heard():
         ((ROW, None, "Hello."), "a transcript and no codes"),
         ((ROW, CODES, " \n"), "the transcript is empty"),
         ((ROW, CODES, 3), "transcript is 3, expected a string"),
+        ((ROW, CODES, "a\ud800"), "transcript holds half a character at 1, expected text"),
         ((ROW, CODES[0], "x"), r"codes is int32 of shape \[4\]"),
         ((ROW, CODES.astype(np.float32), "x"), "codes is float32"),
         ((ROW, -CODES, "x"), "codes run from -11 to 0"),
@@ -226,3 +228,17 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.Monkey
     assert library.names() == []
     with pytest.raises(OutputFileError, match="could not be made"):
         library.save("ann", VOICES["clone"])
+
+
+def test_any_change_of_a_byte_is_a_voice_or_an_error(tmp_path: Path):
+    path = tmp_path / "a.voice"
+    VOICES["in context"].save(path)
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        changed = bytearray(data)
+        for at in rng.integers(0, len(data), rng.integers(1, 4)):
+            changed[at] = rng.integers(0, 256)
+        path.write_bytes(changed)
+        with contextlib.suppress(ArgumentError):  # and nothing else
+            assert Voice.load(path).kind in {"preset", "clone", "design", "none"}
