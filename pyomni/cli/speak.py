@@ -187,7 +187,8 @@ class _Took:
     def decode(self, codes: npt.NDArray[np.int32]) -> Any:
         """Yield the samples of codes."""
         self.codes = codes
-        yield from self._timed(self.model.decode(c) for c in (codes,))
+        voice = self._voice()
+        yield from self._timed(self.model.decode(c, voice=voice) for c in (codes,))
 
     def _timed(self, blocks: Any) -> Iterator[npt.NDArray[np.float32]]:
         start = perf_counter()

@@ -142,7 +142,10 @@ def test_save_speak_list_remove(capsys: pytest.CaptureFixture[str], wav: Path, s
     assert "damaged" in next(line for line in lines if line.startswith("bad (saved, "))
     listed = json.loads(run(capsys, "voices", *model, "--json"))["saved"]
     assert [one["kind"] for one in listed] == ["clone", None, "design"]
-    run(capsys, "speak", "Hi", *model, "--voice", "ann", "-o", "a.pcm", *SHORT)
+    run(capsys, "speak", "Hi", *model, "--voice", "ann", "-o", "a.pcm", "--codes", "a.npy", *SHORT)
+    for voice, same in ((("--voice", "ann"), True), ((), False)):
+        run(capsys, "speak", "--from-codes", "a.npy", *model, *voice, "-o", "e.pcm", "-t", "1", "-q")
+        assert (Path("e.pcm").read_bytes() == Path("a.pcm").read_bytes()) is same
     run(capsys, "speak", "Hi", *model, "--clone", str(wav), "--transcript", SAID, "-o", "b.pcm", *SHORT)
     run(capsys, "speak", "Hi", *model, "--voice", str(saved / "ann.voice"), "-o", "c.pcm", *SHORT)
     run(capsys, "speak", "Hi", *model, "--clone", str(wav), "-o", "d.pcm", *SHORT)
