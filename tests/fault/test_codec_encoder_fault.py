@@ -12,7 +12,8 @@ import pytest
 from mutate import rewrite
 
 from pyomni import errors
-from pyomni._binding import Device, Model, Session, ffi, lib
+from pyomni._binding import Device, Model, Session
+from pyomni._native import ffi, lib
 from pyomni.components.codec import CodecDecoder, CodecEncoder
 
 U32, F32 = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.FLOAT32

@@ -1,0 +1,10 @@
+"""Devices, models and sessions of the C shim: buffers in, arrays out, statuses turned into exceptions.
+
+The only package that imports ``pyomni._native``. Arrays handed to C are made C-contiguous here; arrays handed
+back are allocated here and filled by C.
+"""
+
+from pyomni._binding.device import Device, Info, Model, devices, drain_log
+from pyomni._binding.session import Session
+
+__all__ = ["Device", "Info", "Model", "Session", "devices", "drain_log"]

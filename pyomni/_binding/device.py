@@ -1,0 +1,104 @@
+"""Devices, and the models loaded onto them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from pyomni import errors
+from pyomni._binding.calls import Handle, checked, drained, text_of
+from pyomni._native import ffi, lib
+
+__all__ = ["Device", "Info", "Model", "devices", "drain_log"]
+
+
+def devices() -> list[tuple[str, str]]:
+    """List the devices of this build.
+
+    Returns
+    -------
+    list of (name, description)
+        ``name`` is what ``Device`` and ``--device`` take.
+    """
+    return [
+        (name, description)
+        for name, _, description in (
+            line.partition("\t") for line in text_of(lib.omni_device_list).splitlines()
+        )
+    ]
+
+
+def drain_log() -> str:
+    """Return ggml's log lines since the last call."""
+    return drained(lib.omni_log_drain)
+
+
+class Device(Handle):
+    """Where weights live and graphs run.
+
+    Parameters
+    ----------
+    name : str
+        ``auto`` (the first GPU, else the CPU), ``cpu``, or a name that ``devices()`` lists.
+    n_threads : int, optional
+        CPU threads; None takes one per core this process may use.
+
+    Raises
+    ------
+    ArgumentError
+        No such device, or a thread count out of range.
+    """
+
+    def __init__(self, name: str = "auto", n_threads: int | None = None) -> None:
+        if n_threads is not None and not 1 <= n_threads <= 512:
+            raise errors.ArgumentError(f"threads is {n_threads}, expected 1 to 512")
+        out = ffi.new("omni_device **")
+        with checked() as call:
+            call(lib.omni_device_open, name.encode(), n_threads or 0, out)
+        super().__init__(out[0], lib.omni_device_free)
+        self.name = text_of(lib.omni_device_name, self.pointer)
+        self.n_threads = int(lib.omni_device_threads(self.pointer))
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a component is: its kind and the sizes a caller needs (fields of ``omni_info``)."""
+
+    kind: int
+    n_embd: int
+    n_hidden: int
+    n_vocab: int
+    n_tables: int
+    n_heads_out: int
+    n_groups: int
+    n_ctx_max: int
+    hop: int
+    sample_rate: int
+    n_rows_min: int
+    row_samples: int
+    n_bytes: int
+
+
+class Model(Handle):
+    """Weights and hyperparameters of one component of a GGUF file; immutable, shared between sessions.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be opened.
+    ModelFormatError
+        A key or tensor is missing, of the wrong type or shape, or not one the component knows.
+    UnsupportedModel
+        The file, or this build, has no such component.
+    OutOfMemory
+        The weights do not fit.
+    """
+
+    def __init__(self, device: Device, path: str | os.PathLike[str], component: str) -> None:
+        out = ffi.new("omni_model **")
+        with checked() as call:
+            call(lib.omni_model_load, device.pointer, os.fsencode(path), component.encode(), out)
+        super().__init__(out[0], lib.omni_model_free)
+        raw = ffi.new("omni_info *")
+        lib.omni_model_info(self.pointer, raw)
+        self.info = Info(**{name: int(getattr(raw, name)) for name in Info.__dataclass_fields__})

@@ -1,0 +1,223 @@
+"""Sessions: the state of one component, and what can be asked of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyomni import errors
+from pyomni._binding.calls import Floats, Handle, Ints, array_of, checked, pointer_to
+from pyomni._binding.device import Model
+from pyomni._native import ffi, lib
+
+__all__ = ["Session"]
+
+
+class Session(Handle):
+    """State of one component: KV cache or stream state of ``n_lanes`` lanes, and the graphs built for it.
+
+    One thread at a time: a second caller gets ``SessionBusy``. Every method raises ``ArgumentError`` for ids,
+    lanes or shapes out of range, ``SessionBroken`` after a call that failed half way until its lanes are
+    rewound to 0, and ``Cancelled`` when ``cancel`` was called.
+    """
+
+    def __init__(self, model: Model, n_ctx: int = 0, n_lanes: int = 1) -> None:
+        out = ffi.new("omni_session **")
+        with checked() as call:
+            call(lib.omni_session_open, model.pointer, n_ctx, n_lanes, out)
+        super().__init__(out[0], lib.omni_session_free)
+        self.info = model.info
+        self.n_ctx = n_ctx
+        self.n_lanes = n_lanes
+
+    def rewind(self, lane: int = 0, n_past: int = 0) -> None:
+        """Forget the positions of ``lane`` from ``n_past`` on; 0 starts it afresh (all a stream can do)."""
+        with checked() as call:
+            call(lib.omni_session_rewind, self.pointer, lane, n_past)
+
+    def n_past(self, lane: int = 0) -> int:
+        """Positions (or frames) that ``lane`` holds."""
+        out = ffi.new("int32_t *")
+        with checked() as call:
+            call(lib.omni_session_n_past, self.pointer, lane, out)
+        return int(out[0])
+
+    def save(self, lane: int = 0) -> bytes:
+        """Return ``lane`` as bytes, for ``load``."""
+        n = ffi.new("int64_t *")
+        with checked() as call:
+            call(lib.omni_session_save, self.pointer, lane, ffi.NULL, 0, n)
+            out = bytearray(n[0])
+            call(lib.omni_session_save, self.pointer, lane, ffi.from_buffer(out), len(out), n)
+        return bytes(out)
+
+    def load(self, saved: bytes, lane: int = 0) -> None:
+        """Put ``lane`` where it was when ``saved`` was made, by this session or another of the same weights.
+
+        Raises
+        ------
+        ModelFormatError
+            The bytes are damaged or no saved session.
+        UnsupportedModel
+            They are of another version.
+        ArgumentError
+            They were made with other weights.
+        ContextFull
+            They hold more positions than this session can.
+        """
+        with checked() as call:
+            call(lib.omni_session_load, self.pointer, lane, ffi.from_buffer(saved), len(saved))
+
+    def cancel(self) -> None:
+        """End the call in progress, from any thread."""
+        lib.omni_session_cancel(self.pointer)
+
+    def tap(self, node: str) -> None:
+        """Ask that the named node be kept by the runs that follow."""
+        with checked() as call:
+            call(lib.omni_session_tap, self.pointer, node.encode(), ffi.NULL, 0, ffi.NULL)
+
+    def read_tap(self, node: str) -> Floats:
+        """Return the named node of the last run, float32, flat, in ggml's order (first index fastest)."""
+        n = ffi.new("int64_t *")
+        with checked() as call:
+            call(lib.omni_session_tap, self.pointer, node.encode(), ffi.NULL, 0, n)
+            out = np.empty(n[0], np.float32)
+            call(lib.omni_session_tap, self.pointer, node.encode(), pointer_to(out, "float *"), out.size, n)
+        return out
+
+    def lm_embed(self, table: int, ids: ArrayLike) -> Floats:
+        """Look up ``ids`` (int [n]) in an embedding table: float32 [n, n_embd]."""
+        wanted = array_of(ids, np.int32, 1, "ids")
+        out = np.empty((wanted.size, self.info.n_embd), np.float32)
+        with checked() as call:
+            pointers = pointer_to(wanted, "int32_t *"), wanted.size, pointer_to(out, "float *")
+            call(lib.omni_lm_embed, self.pointer, table, *pointers)
+        return out
+
+    def lm_decode(self, rows: ArrayLike, lanes: ArrayLike, head: int = 0) -> tuple[Floats, Floats]:
+        """Append ``rows`` (float32 [n_lanes, n, n_embd]) to ``lanes`` (int [n_lanes], ascending).
+
+        Returns
+        -------
+        logits : float32 [n_lanes, n_vocab]
+        hidden : float32 [n_lanes, n_hidden]
+            Of each lane's last position.
+
+        Raises
+        ------
+        ContextFull
+            The rows do not fit; nothing was changed.
+        """
+        embeds = array_of(rows, np.float32, 3, "rows")
+        which = array_of(lanes, np.int32, 1, "lanes")
+        if embeds.shape[0] != which.size or embeds.shape[2] != self.info.n_embd:
+            raise errors.ArgumentError(
+                f"rows have shape {list(embeds.shape)}, expected [{which.size}, n, {self.info.n_embd}]"
+            )
+        logits = np.empty((which.size, self.info.n_vocab), np.float32)
+        hidden = np.empty((which.size, self.info.n_hidden), np.float32)
+        given = ffi.new("omni_lm_input *")
+        given.lanes, given.embeds = pointer_to(which, "int32_t *"), pointer_to(embeds, "float *")
+        given.n_lanes, given.n, given.head = which.size, embeds.shape[1], head
+        wanted = ffi.new("omni_lm_output *")
+        wanted.logits, wanted.hidden = pointer_to(logits, "float *"), pointer_to(hidden, "float *")
+        with checked() as call:
+            call(lib.omni_lm_decode, self.pointer, given, wanted)
+        return logits, hidden
+
+    def lm_groups(
+        self,
+        hidden: ArrayLike,
+        code0: ArrayLike,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        uniforms: ArrayLike | None,
+    ) -> tuple[Ints, Floats]:
+        """Fill a frame per lane in one graph.
+
+        Parameters
+        ----------
+        hidden : float32 [n_lanes, n_embd]
+            The talker's hidden rows.
+        code0 : int [n_lanes]
+            Group 0 of each frame.
+        temperature, top_k, top_p
+            How to draw; temperature 0 is greedy, top_k 0 and top_p 1 keep all.
+        uniforms : float64 [n_lanes, n_groups - 1], optional
+            In [0, 1); only greedy draws need none.
+
+        Returns
+        -------
+        codes : int32 [n_lanes, n_groups]
+        row_sum : float32 [n_lanes, n_embd]
+            The sum of the embeddings of the frame's codes.
+        """
+        rows = array_of(hidden, np.float32, 2, "hidden rows")
+        first = array_of(code0, np.int32, 1, "codes of group 0")
+        n_lanes, n_groups = first.size, self.info.n_groups
+        if rows.shape != (n_lanes, self.info.n_embd):
+            raise errors.ArgumentError(
+                f"hidden rows have shape {list(rows.shape)}, expected [{n_lanes}, {self.info.n_embd}]"
+            )
+        numbers = None if uniforms is None else array_of(uniforms, np.float64, 2, "uniforms")
+        if numbers is not None and numbers.shape != (n_lanes, n_groups - 1):
+            raise errors.ArgumentError(
+                f"uniforms have shape {list(numbers.shape)}, expected [{n_lanes}, {n_groups - 1}]"
+            )
+        codes = np.empty((n_lanes, n_groups), np.int32)
+        row_sum = np.empty((n_lanes, self.info.n_embd), np.float32)
+        draw = ffi.new("omni_draw *")
+        draw.temperature, draw.top_p, draw.top_k = temperature, top_p, top_k
+        draw.uniforms = pointer_to(numbers, "double *")
+        given = pointer_to(rows, "float *"), pointer_to(first, "int32_t *"), draw
+        with checked() as call:
+            wanted = pointer_to(codes, "int32_t *"), pointer_to(row_sum, "float *")
+            call(lib.omni_lm_groups, self.pointer, n_lanes, *given, *wanted)
+        return codes, row_sum
+
+    def codec_decode(self, codes: ArrayLike, lane: int = 0) -> Floats:
+        """Turn ``codes`` (int [n_frames, n_groups]) into PCM where ``lane`` was, float32 [n_frames * hop]."""
+        frames = array_of(codes, np.int32, 2, "codes")
+        if frames.shape[1] != self.info.n_groups:
+            raise errors.ArgumentError(
+                f"codes have shape {list(frames.shape)}, expected [n_frames, {self.info.n_groups}]"
+            )
+        pcm = np.empty(frames.shape[0] * self.info.hop, np.float32)
+        if frames.shape[0]:
+            with checked() as call:
+                given = pointer_to(frames, "int32_t *"), frames.shape[0], pointer_to(pcm, "float *")
+                call(lib.omni_codec_decode, self.pointer, lane, *given)
+        return pcm
+
+    def encode(self, rows: ArrayLike) -> Floats:
+        """Turn ``rows`` (float32 [n, n_embd], n from ``n_rows_min`` on) into float32 [n_out, n_hidden]."""
+        given = array_of(rows, np.float32, 2, "rows")
+        if given.shape[1] != self.info.n_embd:
+            raise errors.ArgumentError(
+                f"rows have shape {list(given.shape)}, expected [n, {self.info.n_embd}]"
+            )
+        n_out = ffi.new("int32_t *")
+        with checked() as call:
+            n, pointer = given.shape[0], pointer_to(given, "float *")
+            call(lib.omni_encode, self.pointer, pointer, n, ffi.NULL, 0, n_out)
+            out = np.empty((n_out[0], self.info.n_hidden), np.float32)
+            call(lib.omni_encode, self.pointer, pointer, n, pointer_to(out, "float *"), n_out[0], n_out)
+        return out
+
+    def codec_encode(self, pcm: ArrayLike) -> Ints:
+        """Turn a clip, float32 [n], into codes, int32 [ceil(n / hop), n_groups]; n_ctx bounds its length."""
+        clip = array_of(pcm, np.float32, 1, "samples")
+        codes = np.empty((-(-clip.size // max(self.info.hop, 1)), self.info.n_groups), np.int32)
+        n_frames = ffi.new("int32_t *")
+        with checked() as call:
+            given = (
+                pointer_to(clip, "float *"),
+                clip.size,
+                pointer_to(codes, "int32_t *"),
+                len(codes),
+                n_frames,
+            )
+            call(lib.omni_codec_encode, self.pointer, *given)
+        return codes[: n_frames[0]]
