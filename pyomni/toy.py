@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 from pyomni.errors import ModelFileError, PyOmniError
+from pyomni.folders import cache_folder
 
 __all__ = ["make_toy_model", "toy_model_path"]
 
@@ -33,7 +32,7 @@ def toy_model_path() -> Path:
     ModelFileError
         Neither the cache folder nor the folder for temporary files can be written.
     """
-    path = _cache_folder() / f"toy-{_recipe()}.gguf"
+    path = cache_folder() / f"toy-{_recipe()}.gguf"
     if path.is_file():
         return path
     try:
@@ -85,18 +84,6 @@ def _temporary_folder() -> Path:
         raise ModelFileError(
             f"no folder for temporary files can be written ({error.strerror or error})"
         ) from error
-
-
-def _cache_folder() -> Path:
-    """`$PYOMNI_CACHE`, or where this system keeps caches."""
-    if chosen := os.environ.get("PYOMNI_CACHE"):
-        return Path(chosen)
-    home = Path("~").expanduser()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "pyomni"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "pyomni" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "pyomni"
 
 
 def _recipe() -> str:

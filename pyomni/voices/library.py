@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pyomni.errors import ArgumentError, OutputFileError
+from pyomni.folders import data_folder
 from pyomni.voices import file
 from pyomni.voices.value import Voice
 
@@ -19,11 +20,7 @@ NAME = re.compile(r"\w(?:[\w .-]{0,62}[\w-])?")
 def folder() -> Path:
     """Return the folder of saved voices: ``$PYOMNI_VOICES``, else ``voices`` in the user's data folder."""
     chosen = os.environ.get("PYOMNI_VOICES")
-    if chosen:
-        return Path(chosen)
-    import platformdirs  # where a system keeps a user's data
-
-    return Path(platformdirs.user_data_dir("pyomni", appauthor=False)) / "voices"
+    return Path(chosen) if chosen else data_folder() / "voices"
 
 
 def is_path(voice: str | os.PathLike[str]) -> bool:

@@ -1,0 +1,110 @@
+"""What was computed once for a voice, kept by its content: in memory, and on disk for the next process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+
+__all__ = ["Kept", "content_key", "file_identity"]
+
+SUFFIX = ".kept"
+DIGEST = 32  # bytes of sha256 before the value in a file
+
+
+def content_key(*parts: bytes | str) -> str:
+    """Return a name for what these parts determine: the sha256 of them and their lengths."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+def file_identity(path: Path) -> str:
+    """Tell one model file from another: its absolute path, size and time of change."""
+    found = path.stat()
+    return f"{path.resolve()}:{found.st_size}:{found.st_mtime_ns}"
+
+
+class Kept:
+    """Values by key, the least recently used going first, in memory and below a folder.
+
+    A cache never fails a request: what cannot be written is not kept, what was damaged on disk is not there.
+    Several processes may share a folder: a file appears whole or not at all.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Kept in memory up to this size.
+    folder : Path, optional
+        Kept on disk below it as well, up to `max_disk_bytes`; None keeps nothing on disk.
+    """
+
+    def __init__(self, max_bytes: int, folder: Path | None = None, max_disk_bytes: int = 0) -> None:
+        self._max_bytes, self._max_disk_bytes = max_bytes, max_disk_bytes
+        self._folder = folder if max_disk_bytes > 0 else None
+        self._values: OrderedDict[str, bytes] = OrderedDict()
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes kept in memory now."""
+        return sum(map(len, self._values.values()))
+
+    def get(self, key: str) -> bytes | None:
+        """Return a value, or None where it is not kept."""
+        value = self._values.pop(key, None)
+        if value is None:
+            value = self._read(key)
+        if value is not None:
+            self._remember(key, value)
+        return value
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a value."""
+        self._remember(key, value)
+        if self._folder is not None and len(value) + DIGEST <= self._max_disk_bytes:
+            with contextlib.suppress(OSError):
+                self._write(self._folder, key, value)
+
+    def _remember(self, key: str, value: bytes) -> None:
+        self._values.pop(key, None)
+        self._values[key] = value
+        while self.n_bytes > self._max_bytes:
+            self._values.popitem(last=False)
+
+    def _read(self, key: str) -> bytes | None:
+        if self._folder is None:
+            return None
+        path = self._folder / (key + SUFFIX)
+        try:
+            raw = path.read_bytes()
+            if hashlib.sha256(raw[DIGEST:]).digest() != raw[:DIGEST]:
+                path.unlink(missing_ok=True)
+                return None
+            os.utime(path)  # used now
+        except OSError:
+            return None
+        return raw[DIGEST:]
+
+    def _write(self, folder: Path, key: str, value: bytes) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # voices are nobody else's business
+        handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(value).digest())
+                file.write(value)
+            Path(part).replace(folder / (key + SUFFIX))
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+        files = sorted((p.stat().st_mtime_ns, p.stat().st_size, p) for p in folder.glob("*" + SUFFIX))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if total <= self._max_disk_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
