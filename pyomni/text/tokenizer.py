@@ -87,6 +87,8 @@ class Tokenizer:
                 "expected all 256"
             )
         self._backend = backend
+        self._normalizer = normalizers.NFC()
+        self._cut = pre_tokenizers.Split(Regex(PATTERN), behavior="isolated")
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; nothing is added before or after it.
@@ -96,15 +98,32 @@ class Tokenizer:
         ArgumentError
             The text holds half of a surrogate pair, which no encoding of text can.
         """
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ArgumentError(
-                f"the text has the lone surrogate {text[error.start]!r} at character {error.start}, "
-                "expected Unicode text"
-            ) from None
+        _check_unicode(text)
         return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def split(self, text: str) -> list[str]:
+        """Return the pre-tokens of a text: NFC, cut where no merge may reach across.
+
+        The ids of a text are those of its pre-tokens, encoded one by one.
+
+        Raises
+        ------
+        ArgumentError
+            Half of a surrogate pair, as `encode`.
+        """
+        _check_unicode(text)
+        return [piece for piece, _ in self._cut.pre_tokenize_str(self._normalizer.normalize_str(text))]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ordinary ids; ids of special tokens are left out."""
         return str(self._backend.decode(list(ids), skip_special_tokens=False))
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"the text has the lone surrogate {text[error.start]!r} at character {error.start}, "
+            "expected Unicode text"
+        ) from None

@@ -7,25 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from vocabularies import MERGES, SPACE, TOKENS, TYPES, qwen2_subset
 
 from pyomni.errors import ArgumentError, ModelFormatError
 from pyomni.text.tokenizer import PATTERN, Tokenizer
-
-
-def byte_alphabet() -> list[str]:
-    """Return GPT-2's printable stand-ins for the 256 bytes, by byte."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    shown = {b: chr(b) for b in plain}
-    extra = (b for b in range(256) if b not in shown)
-    shown.update({b: chr(256 + n) for n, b in enumerate(extra)})
-    return [shown[b] for b in range(256)]
-
-
-BYTES = byte_alphabet()
-SPACE = BYTES[32]
-MERGES = ["h e", "l l", "he ll", "hell o", f"{SPACE} hell", "1 2", "# #"]
-TOKENS = [*BYTES, *(merge.replace(" ", "") for merge in MERGES), "<|im_end|>", "<think>"]
-TYPES = [1] * (256 + len(MERGES)) + [3, 4]
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +104,7 @@ RECORDED = json.loads((HERE.parent / "parity" / "recorded" / "tokenizer_ids.json
 @pytest.fixture(scope="module")
 def qwen2() -> Tokenizer:
     """The part of the real vocabulary that the recorded strings need, at its real ids."""
-    cut = json.loads((HERE / "recorded" / "qwen2_subset.json").read_text("utf-8"))
-    tokens, types = [f"[PAD{i}]" for i in range(cut["n_tokens"])], [5] * cut["n_tokens"]
-    for text, i in cut["tokens"].items():
-        tokens[i], types[i] = text, 1
-    return Tokenizer(tokens, types, cut["merges"])
+    return Tokenizer(*qwen2_subset())
 
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: ascii(case["text"]))
