@@ -13,11 +13,17 @@ from typing import Any
 
 from pyomni.errors import ArgumentError
 
-__all__ = ["Draw", "GenerationOptions", "SpeechOptions", "guard_frames"]
+__all__ = ["SPLITS", "Draw", "GenerationOptions", "SpeechOptions", "guard_frames"]
 
 #: The guard of `guard_frames`: eight seconds at 12.5 frames a second, plus 0.96 s for each text token.
 GUARD_FRAMES = 100
 GUARD_FRAMES_PER_TOKEN = 12
+
+#: Values of `SpeechOptions.split`.
+SPLITS = ("auto", "sentences", "never")
+
+#: Seconds between parts: their defaults, and the longest there is.
+PAUSE, PARAGRAPH_PAUSE, PAUSE_MAX = 0.15, 0.5, 60.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,15 @@ class SpeechOptions:
     guard : bool
         With max_frames None, cap the frames by the length of the text (`guard_frames`), so that a generation
         that misses its end does not run to the context's.
+    split : {"auto", "sentences", "never"} or None
+        Whether a text is spoken in parts, each a generation of its own. ``auto``, the default, leaves a text
+        of up to 200 tokens whole, about a minute of speech; a longer one is cut at sentence ends into parts
+        of up to that many tokens, and never across paragraphs. ``sentences`` makes a part of each sentence.
+        A text that arrives in pieces is never split. With parts, `max_frames` counts the frames of all of
+        them and `min_frames` those of each.
+    pause, paragraph_pause : float or None
+        Seconds of silence after a part that ends a sentence (default 0.15) or a paragraph (default 0.5),
+        besides what the model itself leaves.
 
     Raises
     ------
@@ -66,6 +81,9 @@ class SpeechOptions:
     min_frames: int | None = None
     streaming_layout: bool | None = None
     guard: bool = True
+    split: str | None = None
+    pause: float | None = None
+    paragraph_pause: float | None = None
 
     def __post_init__(self) -> None:
         _whole("seed", self.seed, 0, 2**64 - 1)
@@ -78,10 +96,22 @@ class SpeechOptions:
         _real("repetition_penalty", self.repetition_penalty, 0.0, math.inf, "above 0", open_low=True)
         _whole("max_frames", self.max_frames, 1, 2**31 - 1)
         _whole("min_frames", self.min_frames, 0, 2**31 - 1)
+        if self.split not in (None, *SPLITS):
+            raise ArgumentError(f"split is {self.split!r}, expected one of: {', '.join(SPLITS)}")
+        for name in ("pause", "paragraph_pause"):
+            _real(name, getattr(self, name), 0.0, PAUSE_MAX, f"of seconds from 0 to {PAUSE_MAX:g}")
         if self.max_frames is not None and self.min_frames is not None and self.min_frames > self.max_frames:
             raise ArgumentError(
                 f"min_frames is {self.min_frames}, expected at most max_frames, which is {self.max_frames}"
             )
+
+    def pause_after(self, end: str) -> float:
+        """Return the seconds of silence after a part that ends a paragraph, sentence, clause or word."""
+        if end == "paragraph":
+            return PARAGRAPH_PAUSE if self.paragraph_pause is None else float(self.paragraph_pause)
+        if end == "sentence":
+            return PAUSE if self.pause is None else float(self.pause)
+        return 0.0
 
     def resolve(
         self, defaults: Mapping[str, Any], *, n_text: int, streaming_layout: bool

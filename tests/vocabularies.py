@@ -23,7 +23,7 @@ TYPES = [1] * (256 + len(MERGES)) + [3, 4]
 
 
 def qwen2_subset() -> tuple[list[str], list[int], list[str]]:
-    """Return tokens, types and merges: the part of Qwen2's that the recorded strings need, at its real ids."""
+    """Return tokens, types and merges: what the recorded strings need of Qwen2's, at the real ids."""
     path = Path(__file__).parent / "unit" / "recorded" / "qwen2_subset.json"
     cut = json.loads(path.read_text("utf-8"))
     tokens, types = [f"[PAD{i}]" for i in range(cut["n_tokens"])], [5] * cut["n_tokens"]

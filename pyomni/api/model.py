@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.api.planning import AnyVoice, Planner, find_voice
-from pyomni.api.result import Speech, SpeechStream, join, stack
+from pyomni.api.pieces import AsyncPieces
+from pyomni.api.planning import AnyVoice, Planner, Text, find_voice, joined
+from pyomni.api.result import Speech, SpeechStream, join, speech_of
 from pyomni.api.weights import Weights
 from pyomni.audio.resample import resample
 from pyomni.errors import ArgumentError
@@ -22,7 +23,8 @@ from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
 from pyomni.pipelines.cloning import Cloner
 from pyomni.pipelines.engine import SpeechEngine
-from pyomni.pipelines.speech import Event, Timings
+from pyomni.pipelines.long import Made, perform, perform_codes, start
+from pyomni.pipelines.speech import Timings
 from pyomni.voices import Voice
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ __all__ = ["COMPONENTS", "SpeechModel"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
-Text = str | Iterable[str]
 
 #: Everything from the file.
 DEFAULTS = SpeechOptions()
@@ -82,8 +83,11 @@ class SpeechModel:
 
         Parameters
         ----------
-        text : str or iterable of str
-            What to say. An iterator is read to its end first and its parts are joined.
+        text : str, iterable of str, or (in `astream`) async iterable of str
+            What to say. Pieces of text are spoken while more arrive, in the streaming layout, and give the
+            codes that the whole text gives in that layout: the iterator is asked for the next piece when
+            speech needs it, waited for, and closed at the end. With ``streaming_layout=False`` the pieces are
+            joined first.
         voice : str, path or Voice, optional
             A speaker of the model, a saved voice, a voice file, or a `Voice`; without one, the first speaker
             the model has (`speakers`), or one that a base model makes up.
@@ -111,8 +115,7 @@ class SpeechModel:
             The model is speaking already.
         """
         with self.stream(text, voice=voice, language=language, instruct=instruct, options=options) as stream:
-            blocks = list(stream)
-        return _speech(blocks, stream.codes, self._meta, stream.seed, stream.finish_reason, stream.timings)
+            return stream.read()
 
     def stream(
         self,
@@ -125,12 +128,13 @@ class SpeechModel:
     ) -> SpeechStream:
         """Speak a text and yield samples as they are made, float32 [n]; the first after one frame.
 
-        Arguments are those of `speak` and are checked before this returns; so are its exceptions. The model
-        is held from the first block to the last, or until the stream is closed.
+        Arguments are those of `speak` and are checked before this returns; so are its exceptions, but for
+        those that concern text still arriving: they come as the stream is read, and so does whatever the
+        iterator raises. The model is held from the first block to the last, or until the stream is closed.
         """
-        plan = self._planner.plan(text, voice, language, instruct, options)
+        script = self._planner.script(text, voice, language, instruct, options)
         self._engine.require(*COMPONENTS)
-        return SpeechStream(self._engine, plan)
+        return SpeechStream(self._engine, script)
 
     async def astream(
         self,
@@ -141,16 +145,25 @@ class SpeechModel:
         instruct: str | None = None,
         options: SpeechOptions = DEFAULTS,
     ) -> AsyncIterator[F32]:
-        """Do as `stream`, for ``async for``; the work runs in a thread of its own."""
-        stream = self.stream(text, voice=voice, language=language, instruct=instruct, options=options)
+        """Do as `stream`, for ``async for``; the work runs in a thread of its own.
+
+        An async iterator of text is read in the caller's event loop, any other in that thread.
+        """
         loop = asyncio.get_running_loop()
+        pieces = AsyncPieces(text, loop) if isinstance(text, AsyncIterable) else None
+        given = text if pieces is None else pieces
+        stream = self.stream(given, voice=voice, language=language, instruct=instruct, options=options)
         with ThreadPoolExecutor(1, "pyomni-stream") as pool:
             try:
                 while (block := await loop.run_in_executor(pool, next, stream, None)) is not None:
                     yield block
             finally:
+                if pieces is not None:
+                    pieces.cancel()  # wakes the thread, should it wait for text
                 # in the same thread, so after a block that is still being made
                 await asyncio.shield(loop.run_in_executor(pool, stream.close))
+                if pieces is not None:
+                    await pieces.aclose()
 
     def codes(
         self,
@@ -165,13 +178,16 @@ class SpeechModel:
 
         Arguments and exceptions are those of `speak`.
         """
-        plan = self._planner.plan(text, voice, language, instruct, options)
+        script = self._planner.script(text, voice, language, instruct, options)
 
         def frames() -> Iterator[I32]:
-            with self._engine.use():
-                for event in self._engine.events([plan]):
-                    if event.codes is not None:
-                        yield event.codes
+            made = Made()
+            try:
+                with self._engine.use():
+                    for _, part in perform_codes(script, start(self._engine, [script], made.timings), made):
+                        yield from part
+            finally:
+                script.close()
 
         return frames()
 
@@ -192,28 +208,26 @@ class SpeechModel:
         """
         if isinstance(texts, str):
             raise ArgumentError("texts is one string, expected a list of strings")
-        plans = [self._planner.plan(text, voice, language, instruct, options) for text in texts]
-        self._engine.require(*COMPONENTS)
-        frames: list[list[I32]] = [[] for _ in plans]
-        results: list[Speech | None] = [None] * len(plans)
-        timings = Timings()
-
-        def finish(event: Event) -> Speech:
-            codes = frames[event.request]
-            blocks = list(self._engine.pcm(codes, timings, plans[event.request].reference))
-            seed = plans[event.request].options.seed
-            return _speech(
-                blocks, stack(codes, self._meta.n_groups), self._meta, seed, event.finish_reason, timings
+        scripts = [
+            self._planner.script(
+                text if isinstance(text, str) else joined(text), voice, language, instruct, options
             )
-
-        if plans:
-            with self._engine.use():
-                for event in self._engine.events(plans, timings):
-                    if event.codes is None:
-                        results[event.request] = finish(event)
-                    else:
-                        frames[event.request].append(event.codes)
-        return [speech for speech in results if speech is not None]
+            for text in texts
+        ]
+        self._engine.require(*COMPONENTS)
+        if not scripts:
+            return []
+        speeches, timings, offset = [], Timings(), 0
+        with self._engine.use():
+            events = start(self._engine, scripts, timings)
+            for script in scripts:
+                made = Made(timings)
+                blocks = perform(self._engine, script, events, made, offset)
+                speeches.append(
+                    speech_of(blocks, made, script.seed, self._meta.sample_rate, self._meta.n_groups)
+                )
+                offset += len(script.parts)
+        return speeches
 
     def clone(self, reference: Clip, transcript: str | None = None, *, name: str = "") -> Voice:
         """Make a voice of a clip; a base model speaks with it.
@@ -356,14 +370,3 @@ class SpeechModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _speech(
-    blocks: Iterable[F32],
-    codes: I32,
-    meta: SpeechMetadata,
-    seed: int,
-    finish_reason: str | None,
-    timings: Timings,
-) -> Speech:
-    return Speech(join(blocks), meta.sample_rate, codes, seed, finish_reason or "stop", timings)

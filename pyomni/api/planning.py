@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import secrets
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.metadata import SpeechMetadata
-from pyomni.options import SpeechOptions
+from pyomni.options import SpeechOptions, guard_frames
 from pyomni.pipelines import prompt
+from pyomni.pipelines.arriving import Arriving, ArrivingText
 from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.long import PART_TOKENS, Part, Script, part_seed
+from pyomni.pipelines.prompt import PromptLayout
+from pyomni.text.incremental import IncrementalEncoder
+from pyomni.text.split import Piece, split
 from pyomni.voices import FAMILY, Voice
 
 if TYPE_CHECKING:
     from pyomni.text.tokenizer import Tokenizer
 
-__all__ = ["AnyVoice", "Planner", "find_voice"]
+__all__ = ["AnyVoice", "Planner", "Text", "find_voice", "joined"]
+
+#: A text, or its pieces.
+Text = str | Iterable[str] | AsyncIterable[str]
 
 #: A voice, the name of a speaker or of a saved voice, or a voice file; None is the model's own choice.
 AnyVoice = str | os.PathLike[str] | Voice | None
@@ -29,42 +40,68 @@ class Planner:
         self._meta, self._engine = meta, engine
         self._tokenizer: Tokenizer | None = None  # built on first use
 
-    def plan(
+    def script(
         self,
-        text: str | Iterable[str],
+        text: Text,
         voice: AnyVoice,
         language: str | None,
         instruct: str | None,
         options: SpeechOptions,
-    ) -> Plan:
-        """Check and lay out one request, without touching a component."""
-        meta = self._meta
+    ) -> Script:
+        """Check and lay out one request, without touching a component.
+
+        Pieces of text are not looked at here, unless the layout asked for needs all of them.
+        """
         self._engine.require("talker", "code_predictor")
         if self._tokenizer is None:
-            self._tokenizer = meta.tokenizer()
+            self._tokenizer = self._meta.tokenizer()
+        manner = self._manner(self._tokenizer, voice, language, instruct, options)
+        if not isinstance(text, str):
+            pieces = _pieces_of(text)
+            if options.streaming_layout is not False:
+                plan = manner.plan_arriving(pieces)
+                return Script((Part(plan),), plan.options.seed)
+            text = joined(pieces)
+        ids = prompt.text_ids(self._tokenizer, text)
+        parts = self._parts(self._tokenizer, text, ids, options.split or "auto")
+        if len(parts) < 2:
+            plan = manner.plan(ids)
+            return Script((Part(plan, text),), plan.options.seed)
+        return manner.script(parts)
+
+    def _parts(self, tokenizer: Tokenizer, text: str, ids: Sequence[int], mode: str) -> list[Piece]:
+        """Return the parts of a text, or nothing for one that stays whole."""
+        if mode == "never" or (mode == "auto" and len(ids) <= PART_TOKENS):
+            return []
+        return split(text, lambda part: len(tokenizer.encode(part)), PART_TOKENS, pack=mode == "auto")
+
+    def _manner(
+        self,
+        tokenizer: Tokenizer,
+        voice: AnyVoice,
+        language: str | None,
+        instruct: str | None,
+        options: SpeechOptions,
+    ) -> Manner:
+        """Check and lay out everything but the text."""
+        meta = self._meta
         who = find_voice(meta, voice)
         speaker = who.name if who.kind == "preset" else None
-        whole = text if isinstance(text, str) else "".join(text)
-        ids = prompt.text_ids(self._tokenizer, whole)
-        settings = options.resolve(meta.defaults, n_text=len(ids), streaming_layout=meta.streaming_layout)
         reference = None
         if who.codes is not None and who.transcript is not None:
-            said = prompt.text_ids(self._tokenizer, who.transcript, "transcript")
+            said = prompt.text_ids(tokenizer, who.transcript, "transcript")
             reference = prompt.Reference(tuple(said), len(who.codes))
-        plan = prompt.layout(
+        cloned = speaker is None and who.embedding is not None
+        lay_out = partial(
+            prompt.layout,
             meta,
-            self._tokenizer,
-            ids,
+            tokenizer,
             language=prompt.language_id(meta, language, speaker),
-            speaker=prompt.SPEAKER_ROW
-            if speaker is None and who.embedding is not None
-            else _id(meta, speaker),
-            instruct=self._instruction(self._tokenizer, who, voice, instruct),
+            speaker=prompt.SPEAKER_ROW if cloned else _id(meta, speaker),
+            instruct=self._instruction(tokenizer, who, voice, instruct),
             reference=reference,
-            streaming=settings.streaming_layout,
         )
-        fit = self._engine.fit(plan, settings, frames_asked=options.max_frames is not None)
-        return Plan(fit.layout, fit.options, who.embedding, who.codes)
+        return Manner(self._engine, tokenizer, options, who, lay_out, reference)
 
     def _instruction(
         self, tokenizer: Tokenizer, who: Voice, voice: AnyVoice, instruct: str | None
@@ -88,6 +125,89 @@ class Planner:
                 "Voice.design(...), --design, or Voice.none() for a voice it makes up"
             )
         return ids
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a text is spoken: all of a request but the text, checked."""
+
+    engine: SpeechEngine
+    tokenizer: Tokenizer
+    options: SpeechOptions
+    who: Voice
+    lay_out: Callable[..., PromptLayout]
+    reference: prompt.Reference | None
+
+    def plan(self, ids: Sequence[int], **changes: Any) -> Plan:
+        """Lay out a text that is all there; `changes` replace options."""
+        options = replace(self.options, **changes)
+        meta = self.engine.meta
+        settings = options.resolve(meta.defaults, n_text=len(ids), streaming_layout=meta.streaming_layout)
+        layout = self.lay_out(ids, streaming=settings.streaming_layout)
+        fit = self.engine.fit(layout, settings, frames_asked=options.max_frames is not None)
+        return replace(fit, speaker=self.who.embedding, reference=self.who.codes)
+
+    def plan_arriving(self, pieces: Iterable[str]) -> Plan:
+        """Plan a text that is on its way, in the streaming layout."""
+        options, defaults = self.options, self.engine.meta.defaults
+        lay_out = partial(self.lay_out, streaming=True)
+        settings = options.resolve(defaults, n_text=2**31, streaming_layout=True)
+        # the prompt has the same length for any text of at least n_first tokens
+        n_first = 1
+        if self.reference is not None:
+            n_first = max(1, 1 + self.reference.n_frames - len(self.reference.text))
+        stand_in = lay_out([self.engine.meta.text_pad_id] * n_first)
+        fit = self.engine.fit(stand_in, settings, frames_asked=options.max_frames is not None)
+        most = fit.options.max_frames
+
+        def limit(n_text: int) -> int:
+            return min(most, guard_frames(n_text)) if options.guard and options.max_frames is None else most
+
+        text = ArrivingText(pieces, IncrementalEncoder(self.tokenizer))
+        return replace(
+            fit,
+            speaker=self.who.embedding,
+            reference=self.who.codes,
+            arriving=Arriving(text, lay_out, n_first, limit),
+        )
+
+    def script(self, pieces: Sequence[Piece]) -> Script:
+        """Plan a text in parts."""
+        options, most = self.options, self.options.max_frames
+        seed = secrets.randbits(63) if options.seed is None else int(options.seed)
+        parts = []
+        for index, piece in enumerate(pieces):
+            # each with its own guard; the parts before may leave it fewer frames than it asks for
+            plan = self.plan(self.tokenizer.encode(piece.text), seed=part_seed(seed, index), max_frames=None)
+            if most is not None:
+                settings = plan.options
+                n = min(settings.max_frames, most)
+                settings = replace(settings, max_frames=n, min_frames=min(settings.min_frames, n))
+                plan = replace(plan, options=settings)
+            parts.append(Part(plan, piece.text, options.pause_after(piece.end)))
+        return Script(tuple(parts), seed, most)
+
+
+def _pieces_of(text: Iterable[str] | AsyncIterable[str]) -> Iterable[str]:
+    """Return pieces that can be read here."""
+    if isinstance(text, Iterable):
+        return text
+    wanted = "astream for an async iterator" if isinstance(text, AsyncIterable) else "strings"
+    raise ArgumentError(f"the text is {type(text).__name__}, expected a string, pieces of one, or {wanted}")
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """Return pieces of text as one string.
+
+    Raises
+    ------
+    ArgumentError
+        They are not strings.
+    """
+    try:
+        return "".join(pieces)
+    except TypeError as error:
+        raise ArgumentError(f"the text is not pieces of text, expected strings ({error})") from None
 
 
 def find_voice(meta: SpeechMetadata, voice: AnyVoice) -> Voice:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.engine import SpeechEngine
+from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, start
 from pyomni.pipelines.speech import Timings
 
-__all__ = ["Speech", "SpeechStream", "join", "stack"]
+__all__ = ["Speech", "SpeechStream", "SpokenPiece", "join", "speech_of"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -36,6 +37,9 @@ class Speech:
         The model ended the speech, or it was cut at the most frames allowed.
     timings : Timings
         Seconds by component.
+    pieces : tuple of SpokenPiece
+        The parts of a text that was split (`SpeechOptions.split`), whose pauses no codes stand for; empty for
+        one spoken in one.
     """
 
     audio: F32
@@ -44,6 +48,7 @@ class Speech:
     seed: int
     finish_reason: str
     timings: Timings
+    pieces: tuple[SpokenPiece, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -86,18 +91,18 @@ class SpeechStream(Iterator[F32]):
         None until it ended.
     """
 
-    def __init__(self, engine: SpeechEngine, plan: Plan) -> None:
-        self.sample_rate, self.seed = engine.meta.sample_rate, plan.options.seed
+    def __init__(self, engine: SpeechEngine, script: Script) -> None:
+        self.sample_rate, self.seed = engine.meta.sample_rate, script.seed
         self._n_groups = engine.meta.n_groups
-        self._made = _Made([], Timings())
+        self._script, self._made = script, Made()
         # the generator knows what was made but not this object: a stream that is dropped is freed at once,
         # not by some later garbage collection, and gives the model back
-        self._blocks = _run(engine, plan, self._made)
+        self._blocks = _run(engine, script, self._made)
 
     @property
     def codes(self) -> I32:
         """Frames made so far, int32 [n_frames, n_groups]."""
-        return stack(self._made.frames, self._n_groups)
+        return self._made.frames.array(self._n_groups)
 
     @property
     def finish_reason(self) -> str | None:
@@ -109,15 +114,25 @@ class SpeechStream(Iterator[F32]):
         """Seconds by component so far."""
         return self._made.timings
 
+    @property
+    def pieces(self) -> tuple[SpokenPiece, ...]:
+        """Parts spoken so far of a text that was split."""
+        return tuple(self._made.pieces)
+
     def __iter__(self) -> SpeechStream:
         return self
 
     def __next__(self) -> F32:
         return next(self._blocks)
 
+    def read(self) -> Speech:
+        """Speak to the end and return it whole; blocks taken before are not in its audio."""
+        return speech_of(self, self._made, self.seed, self.sample_rate, self._n_groups)
+
     def close(self) -> None:
-        """Stop speaking and give the model back."""
+        """Stop speaking, give the model back, and close the iterator that text comes from."""
         self._blocks.close()
+        self._script.close()
 
     def __enter__(self) -> SpeechStream:
         return self
@@ -126,33 +141,20 @@ class SpeechStream(Iterator[F32]):
         self.close()
 
 
-@dataclass
-class _Made:
-    """What a stream has made."""
-
-    frames: list[I32]
-    timings: Timings
-    finish_reason: str | None = None
-
-
-def _run(engine: SpeechEngine, plan: Plan, made: _Made) -> Generator[F32, None, None]:
-    """Yield the blocks of one plan."""
-
-    def frames() -> Iterator[I32]:
-        for event in engine.events([plan], made.timings):
-            if event.codes is None:
-                made.finish_reason = event.finish_reason
-            else:
-                made.frames.append(event.codes)
-                yield event.codes
-
-    with engine.use():
-        yield from engine.pcm(frames(), made.timings, plan.reference)
+def _run(engine: SpeechEngine, script: Script, made: Made) -> Generator[F32, None, None]:
+    """Yield the blocks of one script."""
+    try:
+        with engine.use():
+            yield from perform(engine, script, start(engine, [script], made.timings), made)
+    finally:
+        script.close()
 
 
-def stack(frames: Sequence[I32], n_groups: int) -> I32:
-    """Return frames as one array, int32 [n_frames, n_groups]; there may be none."""
-    return np.stack(frames) if frames else np.zeros((0, n_groups), np.int32)
+def speech_of(blocks: Iterable[F32], made: Made, seed: int, sample_rate: int, n_groups: int) -> Speech:
+    """Return what was made, whole; the blocks are taken before anything else is looked at."""
+    audio = join(blocks)
+    codes, reason = made.frames.array(n_groups), made.finish_reason or "stop"
+    return Speech(audio, sample_rate, codes, seed, reason, made.timings, tuple(made.pieces))
 
 
 def join(blocks: Iterable[F32]) -> F32:

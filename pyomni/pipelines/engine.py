@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
 from pyomni.options import GenerationOptions
+from pyomni.pipelines.arriving import Arriving, ArrivingRequest, trailing_prompt
 from pyomni.pipelines.priming import Primed
-from pyomni.pipelines.prompt import PromptLayout, build, reference_rows
+from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
 from pyomni.pipelines.speech import Event, Request, Timings, generate, pcm_blocks
 
 if TYPE_CHECKING:
@@ -38,12 +39,15 @@ class Plan:
         The row of a cloned speaker.
     reference : int32 [n_frames, n_groups] or None
         Codes of a clip the prompt holds, which the codec decoder hears before the speech.
+    arriving : Arriving or None
+        Where the text is still on its way: `layout` then has the right size and stands for it.
     """
 
     layout: PromptLayout
     options: GenerationOptions
     speaker: npt.NDArray[np.float32] | None = None
     reference: npt.NDArray[np.int32] | None = None
+    arriving: Arriving | None = None
 
 
 class SpeechEngine:
@@ -129,14 +133,23 @@ class SpeechEngine:
         """Run plans on the lanes; call it inside `use`. See `pyomni.pipelines.speech.generate`."""
         talker, predictor = self._lms(plans)
 
-        def requests() -> Iterator[Request]:
-            for plan in plans:  # rows are made when a lane is free for them
-                reference = None
-                if plan.reference is not None:
-                    reference = reference_rows(plan.reference, talker.embed, predictor.embed)
-                yield Request(build(plan.layout, talker.embed, plan.speaker, reference), plan.options)
+        def request(plan: Plan) -> Request:
+            reference = None
+            if plan.reference is not None:
+                reference = reference_rows(plan.reference, talker.embed, predictor.embed)
 
-        return generate(talker, predictor, requests(), self.meta, timings)
+            def rows(layout: PromptLayout) -> TalkerPrompt:
+                return build(layout, talker.embed, plan.speaker, reference)
+
+            prompt = trailing_prompt(plan.layout, plan.arriving, talker.embed, rows)
+            if plan.arriving is None:
+                return Request(prompt, plan.options)
+            text, limit = plan.arriving.text, plan.arriving.limit
+            return ArrivingRequest(prompt, plan.options, lambda: limit(len(text.ids)))
+
+        # rows are made when a lane is free for them
+        requests = (request(plan) for plan in plans)
+        return generate(talker, predictor, requests, self.meta, timings)
 
     def pcm(
         self,

@@ -48,6 +48,11 @@ class Request:
     prompt: TalkerPrompt
     options: GenerationOptions
 
+    @property
+    def max_frames(self) -> int:
+        """Most frames; asked anew before each."""
+        return self.options.max_frames
+
 
 class Event(NamedTuple):
     """What `generate` yields: a frame of a request, or how the request ended.
@@ -160,7 +165,7 @@ def generate(
         for lane in sorted(live):
             state = live[lane]
             c0 = state.pick(meta)
-            if c0 == meta.codec_eos_id or state.n_frames >= state.request.options.max_frames:
+            if c0 == meta.codec_eos_id or state.n_frames >= state.request.max_frames:
                 del live[lane]
                 yield Event(state.index, None, "stop" if c0 == meta.codec_eos_id else "length")
                 continue

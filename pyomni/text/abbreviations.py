@@ -1,4 +1,4 @@
-"""Words whose full stop does not, or not always, end a sentence. Compared in lower case, without the last stop."""
+"""Words whose full stop does not, or not always, end a sentence: in lower case, without the last stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def _words(text: str) -> frozenset[str]:
 #: Always followed by what they belong to.
 BEFORE_MORE = _words(
     """
-    mr mrs ms mx dr drs prof st ste hon rev revd gen col maj capt cpt cmdr lt sgt cpl pvt adm gov sen rep
+    mr mrs ms mx dr drs prof st ste hon rev revd gen col maj capt cpt cmdr lt sgt cpl pvt adm gov sen
+    rep
     pres messrs mme mlle mlles mgr
     vs viz cf e.g i.e eg ie ca approx resp incl excl esp
     vol vols fig figs eq eqs ch chap pp p eds
@@ -42,10 +43,14 @@ MAYBE_LAST = _words(
 STARTERS = _words(
     """
     the a an this that these those there here it its he she they we i you my his her our their your
-    but and or so yet if when while where what who why how although though because since after before as at by for
-    from in on of to with without under over between during until once then thus hence however meanwhile moreover
-    nevertheless otherwise still also even only not no nobody nothing some somebody someone all any both each every
-    many most several such one two three is are was were do does did have has had will would can could should may
+    but and or so yet if when while where what who why how although though because since after before as
+    at by for
+    from in on of to with without under over between during until once then thus hence however meanwhile
+    moreover
+    nevertheless otherwise still also even only not no nobody nothing some somebody someone all any both
+    each every
+    many most several such one two three is are was were do does did have has had will would can could
+    should may
     might must let please yes
     der die das ein eine er sie es wir ich und aber oder wenn als dann doch
     le la les un une il elle ils elles nous je et mais ou si quand

@@ -1,10 +1,10 @@
 """Token ids of a text that is still arriving: each is released once no later text can change it.
 
-What later text can change is bounded on three levels. NFC composes a character with what follows it, but never
-across a *boundary*: a character that starts a new composition whatever stands before it. The Qwen2 pattern
-looks ahead only to the end of a pre-token and, within white space, to the end of the run. The merges stay
-inside a pre-token. So everything before the last pre-token, or before the white space the text ends in, is
-final, as far as it lies before the last boundary.
+What later text can change is bounded on three levels. NFC composes a character with what follows it, but
+never across a *boundary*: a character that starts a new composition whatever stands before it. The Qwen2
+pattern looks ahead only to the end of a pre-token and, within white space, to the end of the run. The merges
+stay inside a pre-token. So everything before the last pre-token, or before the white space the text ends in,
+is final, as far as it lies before the last boundary.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ EAGER = 256
 class Splitter(Protocol):
     """The part of `pyomni.text.tokenizer.Tokenizer` this needs."""
 
-    def split(self, text: str) -> list[str]: ...
+    def split(self, text: str) -> list[str]:
+        """Return the pre-tokens of a text."""
 
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
 
 
 class IncrementalEncoder:
@@ -90,7 +92,8 @@ class IncrementalEncoder:
         except UnicodeEncodeError as error:
             at = self._n_before + len(self._waiting) + error.start
             raise ArgumentError(
-                f"the text has the lone surrogate {piece[error.start]!r} at character {at}, expected Unicode text"
+                f"the text has the lone surrogate {piece[error.start]!r} at character {at}, "
+                "expected Unicode text"
             ) from None
 
 
@@ -112,6 +115,5 @@ def _n_held(tokens: list[str]) -> int:
     """Return how many of the last pre-tokens later text may still change."""
     held = min(len(tokens), 1)
     while held < len(tokens) and tokens[-held].isspace() and tokens[-held - 1].isspace():
-        held += 1
-    # one more where the text ends in white space: nothing reaches it, but the white space after it is not over
+        held += 1  # a line break to come would make one pre-token of the run
     return held

@@ -1,7 +1,7 @@
 """Long text to pieces that are spoken one by one: at sentence ends, and below those only where it must be.
 
-A split that is missed costs nothing but a longer piece; one in the wrong place is heard as a pause. So where a
-full stop may or may not end a sentence, it does not.
+A split that is missed costs nothing but a longer piece; one in the wrong place is heard as a pause. So where
+a full stop may or may not end a sentence, it does not.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def sentences(text: str) -> list[Piece]:
 def split(text: str, count: Callable[[str], int], bound: int, *, pack: bool = True) -> list[Piece]:
     """Cut a text into pieces of at most `bound` tokens, at sentence ends where that is enough.
 
-    A sentence that is too long is cut at clause marks, then between words, then between characters. Nothing is
-    lost: the pieces are the text but for white space around them.
+    A sentence that is too long is cut at clause marks, then between words, then between characters. Nothing
+    is lost: the pieces are the text but for white space around them.
 
     Parameters
     ----------

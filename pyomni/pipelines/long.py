@@ -1,0 +1,288 @@
+"""Texts of any length: parts spoken one by one or on several lanes, joined in order, at flat memory.
+
+Each part is a generation of its own, with the codes it has alone. Between two parts the sound goes to silence
+within `FADE_S`, stays there for the pause, and comes back as fast: nothing is cut away, and no step is left
+that could click. Before the first part and after the last nothing is changed, so a text of one part sounds as
+if there were no parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pyomni.errors import InternalError
+from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.speech import Event, Timings
+
+__all__ = [
+    "FADE_S",
+    "PART_TOKENS",
+    "Made",
+    "Part",
+    "Script",
+    "SpokenPiece",
+    "part_seed",
+    "perform",
+    "perform_codes",
+    "start",
+]
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+
+#: Tokens one generation handles well: about a minute of speech. Texts beyond it are split at sentence ends.
+PART_TOKENS = 200
+
+#: Seconds of each fade.
+FADE_S = 0.005
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a text to speak.
+
+    Attributes
+    ----------
+    plan : Plan
+        How.
+    text : str
+        What.
+    pause : float
+        Seconds of silence after it, if another part follows.
+    """
+
+    plan: Plan
+    text: str = ""
+    pause: float = 0.0
+
+
+@dataclass(frozen=True)
+class Script:
+    """Parts to speak in order.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        At least one.
+    seed : int
+        What those of the parts come from (`part_seed`).
+    max_frames : int or None
+        Frames of all parts together, at most; None leaves each to its plan.
+    """
+
+    parts: tuple[Part, ...]
+    seed: int
+    max_frames: int | None = None
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The plans of the parts."""
+        return [part.plan for part in self.parts]
+
+    def close(self) -> None:
+        """Close the iterators that text comes from."""
+        for part in self.parts:
+            if part.plan.arriving is not None:
+                part.plan.arriving.text.close()
+
+
+@dataclass(frozen=True)
+class SpokenPiece:
+    """One part of a longer speech.
+
+    Attributes
+    ----------
+    text : str
+        What it says.
+    seed : int
+        Gives this piece the same codes when it is spoken alone.
+    first_frame, n_frames : int
+        Where its codes lie among those of the speech.
+    first_sample, n_samples : int
+        Where its samples lie; pauses belong to none.
+    """
+
+    text: str
+    seed: int
+    first_frame: int
+    n_frames: int
+    first_sample: int
+    n_samples: int
+
+
+class Frames:
+    """Frames of codes, 4 bytes a code however many there are."""
+
+    def __init__(self) -> None:
+        self._bytes, self.n = bytearray(), 0
+
+    def append(self, codes: I32) -> None:
+        """Append a frame, int32 [n_groups]."""
+        self._bytes += codes.astype(np.int32, copy=False).tobytes()
+        self.n += 1
+
+    def array(self, n_groups: int) -> I32:
+        """Return them all: int32 [n, n_groups], a copy."""
+        return np.frombuffer(bytes(self._bytes), np.int32).reshape(self.n, n_groups)
+
+
+@dataclass
+class Made:
+    """What was made so far of one script."""
+
+    timings: Timings = field(default_factory=Timings)
+    frames: Frames = field(default_factory=Frames)
+    pieces: list[SpokenPiece] = field(default_factory=list)
+    finish_reason: str | None = None
+    n_samples: int = 0
+
+
+def part_seed(seed: int, index: int) -> int:
+    """Return the seed of a part: that of the text itself for part 0, then 64 bits of BLAKE2b of both."""
+    if index == 0:
+        return seed
+    key = seed.to_bytes(8, "little") + index.to_bytes(8, "little")
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
+
+
+class InOrder:
+    """The events of several requests, one request after the other; those of later ones wait as codes."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self._events = events
+        self._waiting: dict[int, deque[Event]] = {}
+        self._done = -1  # requests up to here are of no interest any more
+
+    def next(self, request: int) -> Event:
+        """Return the next event of a request, running the others as far as they come along."""
+        waiting = self._waiting.get(request)
+        if waiting:
+            return waiting.popleft()
+        for event in self._events:
+            if event.request == request:
+                return event
+            if event.request > self._done:
+                self._waiting.setdefault(event.request, deque()).append(event)
+        raise InternalError(f"request {request} has no events left, expected one that ends it")
+
+    def drop(self, request: int) -> None:
+        """Forget a request, and all before it."""
+        self._done = request
+        for old in [index for index in self._waiting if index <= request]:
+            del self._waiting[old]
+
+
+def perform_codes(
+    script: Script, events: InOrder, made: Made, offset: int = 0
+) -> Iterator[tuple[Part, Iterator[I32]]]:
+    """Yield each part with an iterator over its frames, int32 [n_groups], which is to be read to its end.
+
+    Parameters
+    ----------
+    script : Script
+        Its parts are the requests from `offset` on.
+    events : InOrder
+        Of these and maybe other requests.
+    made : Made
+        Gets the frames and, at the end, how it ended: "stop" only if every part did.
+    """
+    last = len(script.parts) - 1
+    reasons: set[str | None] = set()
+
+    def frames(index: int) -> Iterator[I32]:
+        while (event := events.next(offset + index)).codes is not None:
+            if made.frames.n == script.max_frames:
+                made.finish_reason = "length"
+                return
+            made.frames.append(event.codes)
+            yield event.codes
+        reasons.add(event.finish_reason)
+        if index == last or made.frames.n == script.max_frames:
+            whole = index == last and reasons == {"stop"}
+            made.finish_reason = "stop" if whole else "length"
+
+    for index, part in enumerate(script.parts):
+        yield part, frames(index)
+        if made.finish_reason is not None:
+            break
+    events.drop(offset + last)
+
+
+def perform(
+    engine: SpeechEngine, script: Script, events: InOrder, made: Made, offset: int = 0
+) -> Iterator[F32]:
+    """Speak a script inside `SpeechEngine.use`; arguments are those of `perform_codes`.
+
+    Yields
+    ------
+    float32 [n]
+        The parts and the pauses between them.
+    """
+    rate = engine.meta.sample_rate
+    pause = 0.0
+    for part, frames in perform_codes(script, events, made, offset):
+        first = part is script.parts[0]
+        if pause > 0:
+            silence = np.zeros(round(pause * rate), np.float32)
+            made.n_samples += len(silence)
+            yield silence
+        first_frame, first_sample = made.frames.n, made.n_samples
+        blocks = engine.pcm(frames, made.timings, part.plan.reference)
+        edges = round(FADE_S * rate)
+        for block in faded(blocks, 0 if first else edges, 0 if part is script.parts[-1] else edges):
+            made.n_samples += len(block)
+            yield block
+        if len(script.parts) > 1:
+            made.pieces.append(
+                SpokenPiece(
+                    part.text,
+                    part.plan.options.seed,
+                    first_frame,
+                    made.frames.n - first_frame,
+                    first_sample,
+                    made.n_samples - first_sample,
+                )
+            )
+        pause = part.pause
+
+
+def faded(blocks: Iterable[F32], n_in: int, n_out: int) -> Iterator[F32]:
+    """Fade the first `n_in` samples in and the last `n_out` out, by half a cosine; the rest is untouched.
+
+    The last `n_out` samples so far are held back until it is known whether they are the last.
+    """
+    rise = _rise(n_in)
+    held = np.zeros(0, np.float32)
+    at = 0
+    for given in blocks:
+        block = given
+        if at < n_in:
+            block = block.copy()
+            n = min(n_in - at, len(block))
+            block[:n] *= rise[at : at + n]
+        at += len(given)
+        if n_out:
+            block = np.concatenate([held, block])
+            held = block[max(len(block) - n_out, 0) :].copy()  # a view would keep the block alive
+            block = block[: len(block) - len(held)]
+        if len(block):
+            yield block
+    if len(held):
+        held *= _rise(n_out)[::-1][n_out - len(held) :]
+        yield held
+
+
+def _rise(n: int) -> F32:
+    """Half a cosine from just above 0 to just below 1, float32 [n]."""
+    return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / max(n, 1))).astype(np.float32)
+
+
+def start(engine: SpeechEngine, scripts: Sequence[Script], timings: Timings) -> InOrder:
+    """Start the parts of all scripts on the lanes of a model; call it inside `SpeechEngine.use`."""
+    return InOrder(engine.events([plan for script in scripts for plan in script.plans], timings))
