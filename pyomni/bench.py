@@ -42,7 +42,7 @@ def bench_speech(model: SpeechModel, text: str = TEXT, frames: int = 50, *, seed
     voice = None if model.speakers else Voice.none()
 
     def run(n: int) -> tuple[Any, float, float, int]:
-        options = SpeechOptions(seed=seed, min_frames=n, max_frames=n)
+        options = SpeechOptions(seed=seed, min_frames=n, max_frames=n, split="never")
         start, first, n_samples = perf_counter(), 0.0, 0
         with model.stream(text, voice=voice, options=options) as stream:
             for pcm in stream:

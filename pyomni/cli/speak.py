@@ -29,6 +29,7 @@ from pyomni.cli.common import (
 from pyomni.cli.play import play, player
 from pyomni.cli.progress import Progress
 from pyomni.errors import ArgumentError
+from pyomni.options import SPLITS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,7 @@ EXAMPLE = """\
 examples:
   pyomni speak "Hello there." -m model.gguf --voice ryan -o hello.wav
   pyomni speak -f story.txt -o story.mp3 --seed 7
+  pyomni speak -f book.txt -o book.wav --lanes 4 --pause 0.3
   pyomni speak "Hello there." -m base.gguf --clone ann.wav --transcript "What ann.wav says."
   echo "Hello." | pyomni speak - -o - | aplay"""
 
@@ -95,14 +97,40 @@ def add(verbs: Any) -> None:
         "--greedy", action="store_true", help="always the largest score; for tests, since it drones"
     )
     length = p.add_argument_group("length")
-    length.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech at this length")
+    length.add_argument(
+        "--max-seconds",
+        type=float,
+        metavar="S",
+        help="cut the speech at this length; pauses between parts come on top",
+    )
+    length.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="auto",
+        help="speak the text in parts: auto (the default) at sentence ends and only where it is long, "
+        "sentences each on its own, never",
+    )
+    length.add_argument(
+        "--pause", type=float, metavar="S", help="seconds of silence between parts (default 0.15)"
+    )
+    length.add_argument(
+        "--paragraph-pause", type=float, metavar="S", help="the same between paragraphs (default 0.5)"
+    )
     length.add_argument("--no-guard", action="store_true", help="do not cap the length by that of the text")
     more = p.add_argument_group("more")
     more.add_argument("--play", action="store_true", help="play the file when it is done")
-    more.add_argument("--codes", metavar="OUT.npy", help="also write the codes, int32 [frames, groups]")
+    more.add_argument(
+        "--codes",
+        metavar="OUT.npy",
+        help="also write the codes, int32 [frames, groups]; of parts, without the pauses",
+    )
     more.add_argument("--from-codes", metavar="IN.npy", help="decode these codes; no text, no language model")
     more.add_argument(
-        "--lanes", type=count, default=1, metavar="N", help="texts decoded together; one text takes one"
+        "--lanes",
+        type=count,
+        default=1,
+        metavar="N",
+        help="parts of a long text that are decoded together; the speech is the same",
     )
 
 
@@ -239,6 +267,9 @@ def _options(args: argparse.Namespace) -> SpeechOptions:
         predictor_top_k=args.predictor_top_k,
         predictor_top_p=args.predictor_top_p,
         guard=not args.no_guard,
+        split=args.split,
+        pause=args.pause,
+        paragraph_pause=args.paragraph_pause,
     )
 
 

@@ -265,6 +265,7 @@ class Qwen3TTSModel:
             predictor_top_p=subtalker_top_p,
             max_frames=None if max_new_tokens is None else max(int(max_new_tokens) - 1, 1),
             streaming_layout=not non_streaming_mode,
+            split="never",
         )
 
 

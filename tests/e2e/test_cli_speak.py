@@ -116,6 +116,21 @@ def test_text_from_a_file_and_from_stdin(
     assert Path("file.pcm").read_bytes() == Path("stdin.pcm").read_bytes() == want
 
 
+def test_a_book_in_parts_on_lanes(capsys: pytest.CaptureFixture[str]):
+    text = "First one. Dr. Second follows.\n\nThird, in a paragraph of its own."
+    Path("book.txt").write_text(text)
+    rest = ("--voice", "ryan", "--seed", "7", "--split", "sentences", "--pause", "0.2")
+    run(capsys, "speak", "-f", "book.txt", *rest, "-o", "one.wav", "--codes", "one.npy")
+    run(capsys, "speak", "-f", "book.txt", *rest, "-o", "lanes.wav", "--lanes", "3")
+    assert Path("one.wav").read_bytes() == Path("lanes.wav").read_bytes()
+    options = SpeechOptions(seed=7, split="sentences", pause=0.2)
+    with pyomni.load(toy(), threads=1) as model:
+        speech = model.speak(text, voice="ryan", options=options)
+    assert len(speech.pieces) == 3
+    assert np.array_equal(np.load("one.npy"), speech.codes)
+    assert Path("one.wav").read_bytes()[44:] == to_int16(speech.audio).tobytes()
+
+
 def test_stdout_is_audio_and_nothing_else(expected: pyomni.Speech):
     command = [sys.executable, "-m", "pyomni", *SPEAK, "-t", "1", "-o", "-"]
     done = subprocess.run(command, capture_output=True, check=True)

@@ -59,6 +59,8 @@ def test_version(capsys: pytest.CaptureFixture[str]):
         (["speak", "hi", "--seed", "-3"], "seed is -3"),
         (["speak", "hi", "--seed", "x"], "--seed"),
         (["speak", "hi", "--max-seconds", "0"], "--max-seconds is 0, expected more than 0"),
+        (["speak", "hi", "--split", "words"], "invalid choice: 'words'"),
+        (["speak", "hi", "--pause", "-1"], "pause is -1.0, expected a number of seconds from 0 to 60"),
         (["speak", "hi", "--threads", "0"], "expected 1 or more"),
         (["speak", "hi", "--lanes", "0"], "expected 1 or more"),
         (["speak", "hi", "--json", "-o", "-"], "--json and -o - both write to stdout"),
