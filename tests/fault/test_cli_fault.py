@@ -83,7 +83,7 @@ def test_texts_voices_and_languages(capsys: pytest.CaptureFixture[str], here: Pa
         (("Hi", "--voice", ""), "expected the name of a speaker"),
         (("Hi", "--language", "klingon"), "expected one of: auto, "),
         (("Hi", "--language", "sichuan_dialect"), "expected one of: auto, "),
-        (("x" * 4000,), "expected at most"),
+        (("x" * 4000, "--split", "never"), "expected at most"),
         (("Hi", "--max-seconds", "1000"), "frames were asked for"),
     ):
         assert words in fails(capsys, here, 4, "speak", "-t", "1", *argv)
