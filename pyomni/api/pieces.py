@@ -27,6 +27,7 @@ class AsyncPieces(Iterator[str]):
         self._pieces, self._loop = aiter(pieces), loop
         self._lock = threading.Lock()
         self._waiting: Future[str | None] | None = None
+        self._task: asyncio.Task[object] | None = None  # the step in the event loop
         self._cancelled = False
 
     def __next__(self) -> str:
@@ -59,12 +60,15 @@ class AsyncPieces(Iterator[str]):
                 self._waiting.cancel()
 
     async def aclose(self) -> None:
-        """Close the async iterator, in its event loop."""
+        """Close the async iterator, in its event loop, once the step it is in has ended."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
         close = getattr(self._pieces, "aclose", None)
         if close is not None:
             await close()
 
     async def _next(self) -> str | None:
+        self._task = asyncio.current_task()
         try:
             return await anext(self._pieces)
         except StopAsyncIteration:  # cannot pass through a future

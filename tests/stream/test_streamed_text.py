@@ -234,6 +234,7 @@ def test_an_async_iterator_that_fails_or_is_left(model: SpeechModel, whole: pyom
             yield "Hello there, "
             await asyncio.sleep(3600)
         finally:
+            await asyncio.sleep(0.1)  # as a server that is told to stop
             closed.append(True)
 
     async def read(text, n: int) -> int:

@@ -117,6 +117,14 @@ def test_a_request_without_an_end_is_noticed():
         events.next(0)
 
 
+def test_what_is_dropped_is_not_kept():
+    events = InOrder(iter([Event(i, np.zeros(N_GROUPS, np.int32), None) for i in (1, 0, 1, 2, 0, 1, 2)]))
+    assert events.next(0).request == 0
+    events.drop(1)
+    assert events.next(2).request == events.next(2).request == 2
+    assert not any(events._waiting.values())
+
+
 def test_seeds_of_parts():
     assert part_seed(7, 0) == 7
     seeds = {part_seed(seed, i) for seed in (0, 7, 2**64 - 1) for i in range(100)}
