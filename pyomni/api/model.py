@@ -23,6 +23,7 @@ from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
 from pyomni.pipelines.cloning import Cloner
 from pyomni.pipelines.engine import SpeechEngine
+from pyomni.pipelines.keep import file_identity, kept_for_voices
 from pyomni.pipelines.long import Made, perform, perform_codes, start
 from pyomni.pipelines.speech import Timings
 from pyomni.voices import Voice
@@ -61,11 +62,16 @@ class SpeechModel:
         self._meta = SpeechMetadata.read(self.path)
         self._weights = weights = Weights(self.path, self._meta, device, threads, components)
         try:
-            self._engine = SpeechEngine(self._meta, weights.open_lm, weights.open_codec_decoder, lanes)
+            kept, model = kept_for_voices(), file_identity(self.path)
+            self._engine = SpeechEngine(
+                self._meta, weights.open_lm, weights.open_codec_decoder, lanes, kept, model
+            )
         except BaseException:
             weights.close()
             raise
-        self._cloner = Cloner(self._meta, weights.open_speaker_encoder, weights.open_codec_encoder)
+        self._cloner = Cloner(
+            self._meta, weights.open_speaker_encoder, weights.open_codec_encoder, kept, model
+        )
         self._planner = Planner(self._meta, self._engine)
 
     # -- speaking ---------------------------------------------------

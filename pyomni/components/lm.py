@@ -116,6 +116,14 @@ class DecoderLM:
         """Positions that ``lane`` holds."""
         return self.session.n_past(lane)
 
+    def save(self, lane: int = 0) -> bytes:
+        """Return the positions of ``lane``, for ``load``."""
+        return self.session.save(lane)
+
+    def load(self, saved: bytes, lane: int = 0) -> None:
+        """Put ``lane`` where it was when ``saved`` was made; raises as ``Session.load``."""
+        self.session.load(saved, lane)
+
     def close(self) -> None:
         """Free the session."""
         self.session.close()

@@ -180,9 +180,11 @@ def trailing_prompt(
         return build(layout)
     made = build(replace(layout, trailing=()))
     if arriving is None or len(arriving.text.ids) < arriving.n_first:  # all of the text is in the layout
-        return TrailingPrompt(made.rows, made.trailing, made.pad_row, layout.trailing, None, 0, embed)
+        return TrailingPrompt(
+            made.rows, made.trailing, made.pad_row, layout.trailing, None, 0, embed, n_voice=made.n_voice
+        )
     lead = layout.trailing[:-1]
     return TrailingPrompt(
         made.rows, made.trailing, made.pad_row, lead, arriving.text, len(arriving.text.ids), embed,
-        layout.trailing[-1],
+        layout.trailing[-1], n_voice=made.n_voice,
     )  # fmt: skip

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,18 +11,16 @@ import numpy.typing as npt
 from pyomni.audio.mel import LogMel
 from pyomni.audio.reference import Clip, read_reference
 from pyomni.errors import ArgumentError, UnsupportedModel
+from pyomni.pipelines.keep import Kept, content_key
 from pyomni.voices import Voice
 
 if TYPE_CHECKING:
     from pyomni.metadata import SpeechMetadata
 
-__all__ = ["CACHE_BYTES", "Cloner"]
+__all__ = ["Cloner"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
-
-#: Clips that were encoded are kept up to this many bytes: a thousand voices or so.
-CACHE_BYTES = 32 * 2**20
 
 
 class SpeakerEncoder(Protocol):
@@ -48,18 +43,6 @@ class CodecEncoder(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass
-class _Encoded:
-    """What is known of one clip."""
-
-    embedding: F32
-    codes: I32 | None = None
-
-    @property
-    def n_bytes(self) -> int:
-        return self.embedding.nbytes + (0 if self.codes is None else self.codes.nbytes)
-
-
 class Cloner:
     """Make voices of clips with one model; its encoders open when the first clip comes.
 
@@ -69,8 +52,10 @@ class Cloner:
         The file's header.
     open_speaker, open_codec : callable () -> encoder
         Open sessions of ``speaker_encoder`` and ``codec_encoder``.
-    cache_bytes : int
-        Encoded clips are kept up to this size, the least recently used going first.
+    kept : Kept
+        Where encoded clips are kept.
+    model : str
+        Tells models apart (`file_identity`).
     """
 
     def __init__(
@@ -78,14 +63,14 @@ class Cloner:
         meta: SpeechMetadata,
         open_speaker: Callable[[], SpeakerEncoder],
         open_codec: Callable[[], CodecEncoder],
-        cache_bytes: int = CACHE_BYTES,
+        kept: Kept,
+        model: str = "",
     ) -> None:
         self._meta, self._open_speaker, self._open_codec = meta, open_speaker, open_codec
         self._speaker: SpeakerEncoder | None = None
         self._codec: CodecEncoder | None = None
         self._mel: LogMel | None = None
-        self._kept: OrderedDict[str, _Encoded] = OrderedDict()
-        self._cache_bytes = cache_bytes
+        self._kept, self._model = kept, model
 
     def check(self, transcript: str | None) -> None:
         """Raise unless this model clones and the transcript is none or says something.
@@ -117,9 +102,8 @@ class Cloner:
         mel, speaker = self._front()
         least = max(mel.n_samples_min, mel.n_samples(speaker.n_rows_min))
         pcm = read_reference(reference, mel.sample_rate, min_samples=least)  # float32 [n]
-        encoded = self._encoded(pcm, in_context=transcript is not None)
-        codes = encoded.codes if transcript is not None else None
-        return Voice.clone(encoded.embedding, codes, transcript, name=name)
+        codes = self._codes(pcm) if transcript is not None else None
+        return Voice.clone(self._embedding(pcm), codes, transcript, name=name)
 
     def codec_encoder(self) -> CodecEncoder:
         """Return the codec encoder, opened when it is first asked for.
@@ -154,18 +138,21 @@ class Cloner:
             self._speaker = self._open_speaker()
         return self._mel, self._speaker
 
-    def _encoded(self, pcm: F32, in_context: bool) -> _Encoded:
-        """Encode a clip, or find it among those that were."""
-        key = hashlib.sha256(pcm.tobytes()).hexdigest()
-        encoded = self._kept.pop(key, None)
-        if encoded is None:
+    def _embedding(self, pcm: F32) -> F32:
+        """Return a clip's speaker embedding, float32 [n_embd], encoded now or before."""
+        key = content_key("embedding", self._model, pcm.tobytes())
+        raw = self._kept.get(key)
+        if raw is None:
             mel, speaker = self._front()
-            encoded = _Encoded(np.asarray(speaker.encode(mel(pcm)), np.float32).reshape(-1))  # [n_embd]
-        if in_context and encoded.codes is None:
-            encoded.codes = self.codec_encoder().encode(pcm)  # [n_frames, n_groups]
-        self._kept[key] = encoded
-        total = sum(one.n_bytes for one in self._kept.values())
-        while total > self._cache_bytes:
-            _, gone = self._kept.popitem(last=False)
-            total -= gone.n_bytes
-        return encoded
+            raw = np.asarray(speaker.encode(mel(pcm)), np.float32).tobytes()
+            self._kept.put(key, raw)
+        return np.frombuffer(raw, np.float32).copy()
+
+    def _codes(self, pcm: F32) -> I32:
+        """Return a clip's codes, int32 [n_frames, n_groups], encoded now or before."""
+        key = content_key("codes", self._model, pcm.tobytes())
+        raw = self._kept.get(key)
+        if raw is None:
+            raw = np.asarray(self.codec_encoder().encode(pcm), np.int32).tobytes()
+            self._kept.put(key, raw)
+        return np.frombuffer(raw, np.int32).reshape(-1, self._meta.n_groups).copy()

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
 from pyomni.options import GenerationOptions
 from pyomni.pipelines.arriving import Arriving, ArrivingRequest, trailing_prompt
-from pyomni.pipelines.priming import Primed
+from pyomni.pipelines.keep import Kept
+from pyomni.pipelines.priming import Prefixes, Primed
 from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
 from pyomni.pipelines.speech import Event, Request, Timings, generate, pcm_blocks
 
@@ -63,6 +64,10 @@ class SpeechEngine:
         Opens a session of ``codec_decoder`` with one lane.
     lanes : int
         Texts decoded together, at most.
+    kept : Kept, optional
+        Where states that belong to a voice are kept; None keeps none.
+    model : str
+        Tells models apart (`pyomni.pipelines.keep.file_identity`).
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class SpeechEngine:
         open_lm: Callable[[str, int, int], DecoderLM],
         open_codec: Callable[[], CodecDecoder],
         lanes: int = 1,
+        kept: Kept | None = None,
+        model: str = "",
     ) -> None:
         if lanes < 1:
             raise ArgumentError(f"lanes is {lanes}, expected 1 or more")
@@ -79,7 +86,8 @@ class SpeechEngine:
         self._talker: DecoderLM | None = None
         self._predictor: DecoderLM | None = None
         self._codec: CodecDecoder | None = None
-        self._primed = Primed()
+        kept = Kept(0) if kept is None else kept
+        self._primed, self._prefixes = Primed(kept, model), Prefixes(kept, model)
         self._lock = threading.Lock()
 
     def fit(self, layout: PromptLayout, options: GenerationOptions, *, frames_asked: bool) -> Plan:
@@ -149,7 +157,7 @@ class SpeechEngine:
 
         # rows are made when a lane is free for them
         requests = (request(plan) for plan in plans)
-        return generate(talker, predictor, requests, self.meta, timings)
+        return generate(talker, predictor, requests, self.meta, timings, self._prefixes)
 
     def pcm(
         self,

@@ -9,7 +9,17 @@ import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
-__all__ = ["Kept", "content_key", "file_identity"]
+from pyomni.errors import ArgumentError
+from pyomni.folders import cache_folder
+
+__all__ = ["DISK_MB", "MEMORY_BYTES", "Kept", "content_key", "file_identity", "kept_for_voices"]
+
+#: Of what voices cost, kept in memory: at the released sizes a clip of 10 s takes 5 MB in the codec decoder and, as
+#: part of a prompt, up to 30 MB in the talker.
+MEMORY_BYTES = 256 * 2**20
+
+#: The same on disk; ``$PYOMNI_CACHE_MB`` sets another bound, and 0 keeps nothing there.
+DISK_MB = 1024
 
 SUFFIX = ".kept"
 DIGEST = 32  # bytes of sha256 before the value in a file
@@ -28,6 +38,20 @@ def file_identity(path: Path) -> str:
     """Tell one model file from another: its absolute path, size and time of change."""
     found = path.stat()
     return f"{path.resolve()}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def kept_for_voices() -> Kept:
+    """Return what the voices of a user share: below the cache folder, within `DISK_MB`.
+
+    Raises
+    ------
+    ArgumentError
+        ``$PYOMNI_CACHE_MB`` is no whole number of 0 or more.
+    """
+    bound = os.environ.get("PYOMNI_CACHE_MB") or str(DISK_MB)
+    if not bound.isdecimal():
+        raise ArgumentError(f"$PYOMNI_CACHE_MB is {bound!r}, expected a whole number, 0 or more")
+    return Kept(MEMORY_BYTES, cache_folder() / "kept", int(bound) * 2**20)
 
 
 class Kept:

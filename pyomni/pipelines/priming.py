@@ -1,20 +1,23 @@
-"""A codec decoder that has heard a clip: its state, kept for the next speech of the same voice."""
+"""Sessions put where a voice begins: a codec that has heard a clip, a talker that has read a prompt's first part.
+
+Either costs as much as the clip is long, and is the same for every speech of the voice: it is kept by content.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PRIMED_BYTES", "REFERENCE_WIDTH", "Primed", "hear"]
+from pyomni.errors import PyOmniError
+from pyomni.pipelines.keep import Kept, content_key
 
+__all__ = ["REFERENCE_WIDTH", "Prefixes", "Primed", "hear"]
+
+F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
-
-#: States are kept up to this many bytes: a dozen voices at the released sizes.
-PRIMED_BYTES = 64 * 2**20
 
 #: Frames of a reference per codec call: a long clip takes no more memory than a long speech.
 REFERENCE_WIDTH = 8
@@ -23,15 +26,25 @@ REFERENCE_WIDTH = 8
 class Listener(Protocol):
     """The part of `pyomni.components.codec.CodecDecoder` that hears."""
 
-    def decode(self, codes: I32, lane: int = 0) -> npt.NDArray[np.float32]: ...
+    def decode(self, codes: I32, lane: int = 0) -> F32: ...
 
 
-class Snapshots(Listener, Protocol):
-    """One that can also be put back where it was."""
+class Lanes(Protocol):
+    """Something with lanes that can be saved and put back."""
 
     def save(self, lane: int = 0) -> bytes: ...
 
     def load(self, saved: bytes, lane: int = 0) -> None: ...
+
+
+class Snapshots(Listener, Lanes, Protocol):
+    """A codec decoder that can also be put back where it was."""
+
+
+class Reader(Lanes, Protocol):
+    """The part of `pyomni.components.lm.DecoderLM` that reads a prompt."""
+
+    def decode(self, rows: F32, *, lanes: list[int]) -> object: ...
 
 
 def hear(codec: Listener, reference: I32) -> None:
@@ -40,33 +53,54 @@ def hear(codec: Listener, reference: I32) -> None:
         codec.decode(np.ascontiguousarray(reference[begin : begin + REFERENCE_WIDTH]), lane=0)
 
 
+def _recall(kept: Kept, key: str, lanes: Lanes, lane: int, make: Callable[[], object]) -> None:
+    """Put a lane where `make` brings it, by loading what was kept or by making and keeping it."""
+    state = kept.get(key)
+    if state is not None:
+        try:
+            lanes.load(state, lane)
+        except PyOmniError:  # of other weights, or of an older version: made anew
+            state = None
+    if state is None:
+        make()
+        kept.put(key, lanes.save(lane))
+
+
 class Primed:
-    """Codec states by what was heard, the least recently used going first.
+    """Codec states by what was heard.
 
     Parameters
     ----------
-    max_bytes : int
-        They are kept up to this size.
+    kept : Kept
+        Where they are kept.
+    model : str
+        Tells models apart (`file_identity`).
     """
 
-    def __init__(self, max_bytes: int = PRIMED_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes kept now."""
-        return sum(map(len, self._kept.values()))
+    def __init__(self, kept: Kept, model: str = "") -> None:
+        self._kept, self._model = kept, model
 
     def hear(self, codec: Snapshots, reference: I32) -> None:
         """Do as `hear`; a reference heard before is recalled, to the same samples after it."""
-        key = hashlib.sha256(repr(reference.shape).encode() + reference.tobytes()).digest()
-        state = self._kept.pop(key, None)
-        if state is None:
-            hear(codec, reference)
-            state = codec.save(0)
-        else:
-            codec.load(state, 0)
-        self._kept[key] = state
-        while self.n_bytes > self._max_bytes:
-            self._kept.popitem(last=False)
+        key = content_key("codec", self._model, repr(reference.shape), reference.tobytes())
+        _recall(self._kept, key, codec, 0, lambda: hear(codec, reference))
+
+
+class Prefixes:
+    """Talker states by the rows that were read.
+
+    Parameters
+    ----------
+    kept : Kept
+        Where they are kept.
+    model : str
+        Tells models apart (`file_identity`).
+    """
+
+    def __init__(self, kept: Kept, model: str = "") -> None:
+        self._kept, self._model = kept, model
+
+    def fill(self, talker: Reader, lane: int, rows: F32) -> None:
+        """Read rows, float32 [n, n_embd], in a rewound lane; rows read before are recalled."""
+        key = content_key("talker", self._model, repr(rows.shape), rows.tobytes())
+        _recall(self._kept, key, talker, lane, lambda: talker.decode(rows[None], lanes=[lane]))

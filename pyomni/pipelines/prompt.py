@@ -8,7 +8,7 @@ which ids stand where, `build` turns that into rows. Layouts follow
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -67,12 +67,16 @@ class PromptLayout:
         Text id added to every frame after those.
     n_text : int
         Tokens of the text to speak.
+    n_voice : int
+        The first so many positions are the same whatever the text: instruction, header, language, speaker, and
+        of a reference what comes before the text.
     """
 
     positions: tuple[Position, ...]
     trailing: tuple[int, ...]
     pad: int
     n_text: int
+    n_voice: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,14 @@ class TalkerPrompt:
         Text rows of the first decoded frames; may be empty.
     pad_row : float32 [n_embd]
         Text row of every later frame.
+    n_voice : int
+        The first so many rows are the same whatever the text.
     """
 
     rows: F32
     trailing: F32
     pad_row: F32
+    n_voice: int = field(default=0, kw_only=True)
 
     def text_row(self, frame: int) -> F32:
         """Return the text-side row added after frame 0, 1, ...: float32 [n_embd]."""
@@ -214,9 +221,12 @@ def layout(
     positions += [(i, None) for i in (meta.im_start_id, meta.assistant_id, *tokenizer.encode("\n"))]
     positions += [(meta.text_pad_id, c) for c in codec[:-1]]
     positions.append((meta.text_bos_id, codec[-1]))  # begin of text sits on the codec pad, not on codec begin
+    n_voice = len(positions)
     if reference is not None:
         rest, trailing = _in_context(meta, text, reference, streaming)
         positions += rest
+        # the text follows the transcript; streamed, both stand beside the frames, which may end first
+        n_voice += min(len(reference.text), len(rest))
     elif streaming:
         positions.append((text[0], meta.codec_bos_id))
         trailing = [*text[1:], meta.text_eos_id]
@@ -224,7 +234,7 @@ def layout(
         positions += [(i, meta.codec_pad_id) for i in (*text, meta.text_eos_id)]
         positions.append((meta.text_pad_id, meta.codec_bos_id))
         trailing = []
-    return PromptLayout(tuple(positions), tuple(trailing), meta.text_pad_id, len(text))
+    return PromptLayout(tuple(positions), tuple(trailing), meta.text_pad_id, len(text), n_voice)
 
 
 def _in_context(
@@ -307,7 +317,7 @@ def build(
     trailing = np.zeros((len(plan.trailing), text_table.width), np.float32)  # [n_trailing, n_embd]
     for row, t in zip(trailing, plan.trailing, strict=False):
         row += text_table[t]
-    return TalkerPrompt(rows, trailing, text_table[plan.pad].copy())
+    return TalkerPrompt(rows, trailing, text_table[plan.pad].copy(), n_voice=plan.n_voice)
 
 
 class _Rows:

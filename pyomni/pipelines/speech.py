@@ -20,7 +20,7 @@ from pyomni.pipelines.prompt import TalkerPrompt
 from pyomni.sampling import Uniforms, pick, restrict
 
 if TYPE_CHECKING:
-    from pyomni.components.lm import DecoderLM
+    from pyomni.components.lm import DecoderLM, Step
     from pyomni.metadata import SpeechMetadata
 
 __all__ = ["BLOCK_WIDTHS", "Event", "Request", "Timings", "generate", "pcm_blocks", "predict_groups"]
@@ -32,6 +32,9 @@ I32 = npt.NDArray[np.int32]
 #: Speech, streams and decoded codes all use it, which is why they agree bit for bit.
 BLOCK_WIDTHS = (1, 2, 4, 8)
 
+#: Shorter voice parts of a prompt are not worth a copy of the talker's state.
+LEAST_PREFIX = 16
+
 
 class Codec(Protocol):
     """The part of `pyomni.components.codec.CodecDecoder` the loop needs."""
@@ -39,6 +42,12 @@ class Codec(Protocol):
     def decode(self, codes: I32, lane: int = 0) -> F32: ...
 
     def rewind(self, lane: int = 0) -> None: ...
+
+
+class Prefixes(Protocol):
+    """The part of `pyomni.pipelines.priming.Prefixes` the loop needs."""
+
+    def fill(self, talker: DecoderLM, lane: int, rows: F32) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,7 @@ def generate(
     requests: Iterable[Request],
     meta: SpeechMetadata,
     timings: Timings | None = None,
+    prefixes: Prefixes | None = None,
 ) -> Iterator[Event]:
     """Speak requests on the lanes of a talker and yield frames as they are made.
 
@@ -140,6 +150,8 @@ def generate(
         End id, suppressed range, number of groups.
     timings : Timings, optional
         Added to as the loop runs.
+    prefixes : Prefixes, optional
+        Fills lanes with what prompts of one voice begin with.
 
     Yields
     ------
@@ -158,7 +170,7 @@ def generate(
     while True:
         for lane in range(talker.n_lanes):
             if lane not in live and (item := next(waiting, None)) is not None:
-                live[lane] = _start(talker, lane, *item, clock)
+                live[lane] = _start(talker, lane, *item, clock, prefixes)
         if not live:
             return
         lanes, code0 = [], []
@@ -192,11 +204,29 @@ def generate(
             state.logits, state.hidden = step.logits[i].copy(), step.hidden[i].copy()
 
 
-def _start(talker: DecoderLM, lane: int, index: int, request: Request, clock: Timings) -> _Lane:
+def _prefill(talker: DecoderLM, lane: int, prompt: TalkerPrompt, prefixes: Prefixes | None) -> Step:
+    """Prefill a rewound lane: what belongs to the voice, which may be kept from before, then the rest.
+
+    The two go one after the other whether or not the first is kept, so that the codes do not depend on it.
+    """
+    n = min(prompt.n_voice, len(prompt.rows) - 1)
+    if n < LEAST_PREFIX:
+        return talker.decode(prompt.rows[None], lanes=[lane])
+    head = prompt.rows[:n]
+    if prefixes is None:
+        talker.decode(head[None], lanes=[lane])
+    else:
+        prefixes.fill(talker, lane, head)
+    return talker.decode(prompt.rows[None, n:], lanes=[lane])
+
+
+def _start(
+    talker: DecoderLM, lane: int, index: int, request: Request, clock: Timings, prefixes: Prefixes | None
+) -> _Lane:
     """Prefill a request in a lane."""
     start = perf_counter()
     talker.rewind(lane)
-    step = talker.decode(request.prompt.rows[None], lanes=[lane])
+    step = _prefill(talker, lane, request.prompt, prefixes)
     clock.prefill_s += perf_counter() - start
     clock.n_prefill += len(request.prompt.rows)
     logits = step.logits[0].copy()
