@@ -14,8 +14,8 @@ from pyomni.folders import cache_folder
 
 __all__ = ["DISK_MB", "MEMORY_BYTES", "Kept", "content_key", "file_identity", "kept_for_voices"]
 
-#: Of what voices cost, kept in memory: at the released sizes a clip of 10 s takes 5 MB in the codec decoder and, as
-#: part of a prompt, up to 30 MB in the talker.
+#: Of what voices cost, kept in memory: at the released sizes a clip of 10 s takes 5 MB in the codec decoder
+#: and, as part of a prompt, up to 30 MB in the talker.
 MEMORY_BYTES = 256 * 2**20
 
 #: The same on disk; ``$PYOMNI_CACHE_MB`` sets another bound, and 0 keeps nothing there.

@@ -1,6 +1,6 @@
-"""Sessions put where a voice begins: a codec that has heard a clip, a talker that has read a prompt's first part.
+"""Sessions put where a voice begins: a codec that has heard a clip, a talker that has read how prompts begin.
 
-Either costs as much as the clip is long, and is the same for every speech of the voice: it is kept by content.
+Either costs as much as the clip is long and is the same for every speech of the voice: it is kept by content.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ class PromptLayout:
     n_text : int
         Tokens of the text to speak.
     n_voice : int
-        The first so many positions are the same whatever the text: instruction, header, language, speaker, and
-        of a reference what comes before the text.
+        The first so many positions are the same whatever the text: instruction, header, language, speaker,
+        and of a reference what comes before the text.
     """
 
     positions: tuple[Position, ...]

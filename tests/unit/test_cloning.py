@@ -11,6 +11,7 @@ from fakes import FakeMetadata
 
 from pyomni.errors import ArgumentError, AudioError, UnsupportedModel
 from pyomni.pipelines.cloning import Cloner
+from pyomni.pipelines.keep import Kept
 
 RATE = 24000
 MEL = {
@@ -47,7 +48,7 @@ class FakeEncoder:
     def encode(self, given: np.ndarray) -> np.ndarray:
         self.calls += 1
         if self.kind == "codec":
-            return (np.abs(given[: len(given) // 100 * 100].reshape(-1, 100)[:, :4]) * 30).astype(np.int32)
+            return (np.abs(given[: len(given) // 100 * 100].reshape(-1, 100)[:, :16]) * 30).astype(np.int32)
         return given.mean(axis=0)[None, :6].astype(np.float32)
 
     def close(self) -> None:
@@ -60,10 +61,10 @@ def clip(seed: int = 0, seconds: float = 0.5) -> tuple[np.ndarray, int]:
 
 
 class Opened:
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, max_bytes: int = 10**6) -> None:
         self.encoders: list[FakeEncoder] = []
         self.cloner = Cloner(
-            BaseMetadata(), lambda: self.open("speaker"), lambda: self.open("codec"), **changes
+            BaseMetadata(), lambda: self.open("speaker"), lambda: self.open("codec"), Kept(max_bytes)
         )
 
     def open(self, kind: str) -> FakeEncoder:
@@ -89,7 +90,7 @@ def test_a_clip_alone_is_an_embedding_and_opens_no_codec():
 def test_a_clip_and_its_words_are_codes_as_well():
     voice = Opened().cloner.clone(clip(), "What it says.")
     assert voice.in_context
-    assert voice.codes.shape == (120, 4)
+    assert voice.codes.shape == (120, 16)
     assert voice.transcript == "What it says."
 
 
@@ -107,14 +108,14 @@ def test_a_clip_is_encoded_once_whatever_it_is_asked_for():
 
 
 def test_what_is_remembered_is_bounded():
-    one = 6 * 4 + 120 * 4 * 4
-    opened = Opened(cache_bytes=2 * one)
+    one = 6 * 4 + 120 * 16 * 4
+    opened = Opened(max_bytes=2 * one)
     for seed in (1, 2, 1, 3, 1):  # 2 is the one not used for longest when 3 comes
         opened.cloner.clone(clip(seed), "x")
     assert opened.calls["speaker"] == 3
     opened.cloner.clone(clip(2), "x")
     assert opened.calls["speaker"] == 4
-    none = Opened(cache_bytes=0)
+    none = Opened(max_bytes=0)
     assert none.cloner.clone(clip(), "x") == none.cloner.clone(clip(), "x")
     assert none.calls["speaker"] == 2
 
@@ -143,13 +144,13 @@ def test_models_that_do_not_clone():
         (BaseMetadata(components=("talker",)), UnsupportedModel, "no speaker_encoder"),
         (BaseMetadata(components=("speaker_encoder",)), UnsupportedModel, "no codec_encoder"),
     ):
-        cloner = Cloner(meta, lambda: FakeEncoder("speaker"), lambda: FakeEncoder("codec"))
+        cloner = Cloner(meta, lambda: FakeEncoder("speaker"), lambda: FakeEncoder("codec"), Kept(0))
         with pytest.raises(error, match=words):
             cloner.clone(clip(), "x")
 
 
 def test_closed_encoders_open_again():
-    opened = Opened(cache_bytes=0)
+    opened = Opened(max_bytes=0)
     opened.cloner.clone(clip(), "x")
     opened.cloner.close()
     assert all(one.closed for one in opened.encoders)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from fakes import HOP, N_GROUPS, FakeCodec
 
-from pyomni.pipelines.priming import REFERENCE_WIDTH, Primed, hear
+from pyomni.errors import ModelFormatError
+from pyomni.pipelines.keep import Kept
+from pyomni.pipelines.priming import REFERENCE_WIDTH, Prefixes, Primed, hear
 from pyomni.pipelines.speech import pcm_blocks
 
 RNG = np.random.default_rng(0)
@@ -43,7 +45,7 @@ def test_a_reference_is_heard_and_left_out(n: int):
 
 
 def test_what_was_heard_is_recalled():
-    codec, primed = Codec(), Primed()
+    codec, primed = Codec(), Primed(Kept(10**6))
     first = speak(codec, lambda: primed.hear(codec, reference(9)))
     n_calls = len(codec.widths)
     again = speak(codec, lambda: primed.hear(codec, reference(9)))
@@ -55,16 +57,54 @@ def test_what_was_heard_is_recalled():
 
 
 def test_what_is_kept_is_bounded():
-    codec, primed = Codec(), Primed(2 * N_STATE)
+    kept = Kept(2 * N_STATE)
+    codec, primed = Codec(), Primed(kept)
     for seed in (1, 2, 1, 3):
         codec.rewind()
         primed.hear(codec, reference(3, seed))
-    assert primed.n_bytes == 2 * N_STATE
+    assert kept.n_bytes == 2 * N_STATE
     codec.widths.clear()
     primed.hear(codec, reference(3, 1))
     assert codec.widths == [], "the one used last is kept"
     primed.hear(codec, reference(3, 2))
     assert codec.widths == [3]
-    none = Primed(0)
-    none.hear(codec, reference(3))
-    assert none.n_bytes == 0
+
+
+class Talker:
+    """One that sums the rows it read."""
+
+    def __init__(self) -> None:
+        self.total, self.n_rows = 0.0, 0
+
+    def decode(self, rows: np.ndarray, *, lanes: list[int]) -> None:
+        self.total += float(rows.sum())
+        self.n_rows += rows.shape[1]
+
+    def save(self, lane: int = 0) -> bytes:
+        return np.float64(self.total).tobytes()
+
+    def load(self, saved: bytes, lane: int = 0) -> None:
+        if len(saved) != 8:
+            raise ModelFormatError("damaged")
+        self.total = float(np.frombuffer(saved, np.float64)[0])
+
+
+def test_rows_are_read_once():
+    kept, rows = Kept(10**6), RNG.standard_normal((20, 4)).astype(np.float32)
+    first, second, other = Talker(), Talker(), Talker()
+    Prefixes(kept, "a").fill(first, 0, rows)
+    Prefixes(kept, "a").fill(second, 0, rows)
+    Prefixes(kept, "b").fill(other, 0, rows)
+    assert (first.n_rows, second.n_rows, other.n_rows) == (20, 0, 20)
+    assert first.total == second.total
+
+
+def test_a_state_that_does_not_fit_is_made_anew():
+    kept, rows = Kept(10**6), RNG.standard_normal((20, 4)).astype(np.float32)
+    Prefixes(kept).fill(Talker(), 0, rows)
+    (key,) = kept._values
+    kept.put(key, b"of an older version")
+    talker = Talker()
+    Prefixes(kept).fill(talker, 0, rows)
+    assert talker.n_rows == 20
+    assert kept.get(key) == talker.save()
