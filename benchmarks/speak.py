@@ -9,36 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 from pathlib import Path
+
+from where import where
 
 import pyomni
 from pyomni.bench import TEXT, bench_speech
-
-
-def commit() -> str | None:
-    """Return the short hash of the tree this file is in, with a + where it was changed."""
-    try:
-        run = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
-        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def machine() -> str:
-    """Return the processor's name and the number of cores this process may use."""
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
 
 
 def main() -> None:
@@ -60,9 +36,7 @@ def main() -> None:
                 "model": Path(args.model).name,
                 "type": info["type"],
                 **result,
-                "commit": commit(),
-                "machine": machine(),
-                "version": pyomni.__version__,
+                **where(),
             }
         )
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyomni.api import SpeechModel
+    from pyomni.voices import Voice
 
 __all__ = ["TEXT", "bench_speech", "peak_mb"]
 
@@ -17,7 +18,16 @@ TEXT = (
 )
 
 
-def bench_speech(model: SpeechModel, text: str = TEXT, frames: int = 50, *, seed: int = 1) -> dict[str, Any]:
+def bench_speech(
+    model: SpeechModel,
+    text: str = TEXT,
+    frames: int = 50,
+    *,
+    seed: int = 1,
+    voice: Voice | None = None,
+    instruct: str | None = None,
+    streaming_layout: bool | None = None,
+) -> dict[str, Any]:
     """Speak exactly `frames` frames and time each component.
 
     The same run once before makes the graphs and touches the weights; it is not counted.
@@ -28,6 +38,8 @@ def bench_speech(model: SpeechModel, text: str = TEXT, frames: int = 50, *, seed
         With a talker, a code predictor and a codec decoder.
     frames : int
         Frames to make; the end is neither taken early nor waited for.
+    voice, instruct, streaming_layout
+        As `SpeechModel.speak`; by default the first speaker, or none.
 
     Returns
     -------
@@ -39,12 +51,15 @@ def bench_speech(model: SpeechModel, text: str = TEXT, frames: int = 50, *, seed
     from pyomni.options import SpeechOptions
     from pyomni.voices import Voice
 
-    voice = None if model.speakers else Voice.none()
+    if voice is None and not model.speakers:
+        voice = Voice.none()
 
     def run(n: int) -> tuple[Any, float, float, int]:
-        options = SpeechOptions(seed=seed, min_frames=n, max_frames=n, split="never")
+        options = SpeechOptions(
+            seed=seed, min_frames=n, max_frames=n, split="never", streaming_layout=streaming_layout
+        )
         start, first, n_samples = perf_counter(), 0.0, 0
-        with model.stream(text, voice=voice, options=options) as stream:
+        with model.stream(text, voice=voice, instruct=instruct, options=options) as stream:
             for pcm in stream:
                 first = first or perf_counter() - start
                 n_samples += len(pcm)
