@@ -14,11 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from where import where
-
 import pyomni
 from pyomni import SpeechModel, Voice
-from pyomni.bench import bench_speech
+from pyomni.bench import bench_speech, where
 
 CLIP = Path(__file__).resolve().parents[1] / "tests" / "parity" / "recorded" / "speech.flac"
 TRANSCRIPT = "What the clip says does not matter to its length in positions, but it must say something."
@@ -56,7 +54,14 @@ def main() -> None:
             result = bench_speech(model, frames=args.frames, **request(model, args.mode))
             kind = model.info["type"]
         name = Path(args.models[0]).name
-        line = {"benchmark": "modes", "model": name, "type": kind, "mode": args.mode, **result, **where()}
+        line = {
+            "benchmark": "modes",
+            "model": name,
+            "type": kind,
+            "mode": args.mode,
+            **result,
+            **where(Path(__file__).parent),
+        }
         print(json.dumps(line), flush=True)
         return
     for path in args.models:

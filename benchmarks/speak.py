@@ -11,10 +11,8 @@ import argparse
 import json
 from pathlib import Path
 
-from where import where
-
 import pyomni
-from pyomni.bench import TEXT, bench_speech
+from pyomni.bench import TEXT, bench_speech, where
 
 
 def main() -> None:
@@ -36,7 +34,7 @@ def main() -> None:
                 "model": Path(args.model).name,
                 "type": info["type"],
                 **result,
-                **where(),
+                **where(Path(__file__).parent),
             }
         )
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 import sys
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +14,7 @@ if TYPE_CHECKING:
     from pyomni.api import SpeechModel
     from pyomni.voices import Voice
 
-__all__ = ["TEXT", "bench_speech", "peak_mb"]
+__all__ = ["TEXT", "bench_speech", "commit", "machine", "peak_mb", "where"]
 
 TEXT = (
     "The harbour was quiet that morning, and the boats lay still on the water. A bell rang twice from the "
@@ -84,6 +88,36 @@ def bench_speech(
         "codec_ms": timings.codec_s * 1000 / frames,
         "peak_mb": peak_mb(),
     }
+
+
+def where(tree: Path) -> dict[str, Any]:
+    """Return what a line of figures ends with: the commit of `tree`, the machine and the version."""
+    from pyomni import __version__
+
+    return {"commit": commit(tree), "machine": machine(), "version": __version__}
+
+
+def commit(tree: Path) -> str | None:
+    """Return the short hash of a git tree, with a + where it was changed; None where there is none."""
+    try:
+        run = ["git", "-C", str(tree), "describe", "--always", "--dirty=+"]
+        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine() -> str:
+    """Return the processor's name and the number of cores this process may use."""
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
 
 
 def peak_mb() -> float | None:

@@ -6,48 +6,21 @@
 
 namespace omni {
 
-decoder_trunk_hparams decoder_trunk_hparams::read(const gguf_keys & kv) {
-    decoder_trunk_hparams hp;
-    hp.latent_dim         = kv.size("latent_dim");
-    hp.decoder_dim        = kv.size("decoder_dim");
-    hp.n_layer            = kv.size("n_layer");
-    hp.n_embd             = kv.size("n_embd");
-    hp.n_ff               = kv.size("n_ff");
-    hp.n_head             = kv.size("n_head");
-    hp.n_head_kv          = kv.size("n_head_kv");
-    hp.head_dim           = kv.size("head_dim");
-    hp.window             = kv.size("window");
-    hp.rms_eps            = kv.f32("rms_eps");
-    hp.rope_theta         = kv.f32("rope_theta");
-    hp.layer_norm_eps     = kv.f32("layer_norm_eps");
-    hp.upsample_rates     = kv.sizes("upsample_rates");
-    hp.upsampling_ratios  = kv.sizes("upsampling_ratios");
-    hp.residual_dilations = kv.sizes("residual_dilations");
-    hp.dwconv_kernel      = kv.size("dwconv_kernel");
-    hp.conv_kernel        = kv.size("conv_kernel");
-    hp.residual_kernel    = kv.size("residual_kernel");
-
+decoder_trunk_hparams::decoder_trunk_hparams(const gguf_keys & kv)
+    : transformer_hparams(kv), latent_dim(kv.size("latent_dim")), decoder_dim(kv.size("decoder_dim")),
+      window(kv.size("window")), rms_eps(kv.above_zero("rms_eps")), layer_norm_eps(kv.above_zero("layer_norm_eps")),
+      upsample_rates(kv.sizes("upsample_rates")), upsampling_ratios(kv.sizes("upsampling_ratios")),
+      residual_dilations(kv.sizes("residual_dilations")), dwconv_kernel(kv.size("dwconv_kernel")),
+      conv_kernel(kv.size("conv_kernel")), residual_kernel(kv.size("residual_kernel")) {
     const char * path = kv.file().path().c_str();
-    const size_t n_blocks = hp.upsample_rates.size();
-    if (n_blocks > 30 || hp.decoder_dim % (int64_t(1) << n_blocks) != 0) {
+    const size_t n_blocks = upsample_rates.size();
+    if (n_blocks > 30 || decoder_dim % (int64_t(1) << n_blocks) != 0) {
         fail(OMNI_ERROR_FORMAT, "%s: decoder_dim is %lld, expected a multiple of 2 to the number of upsample_rates, %zu", path,
-             (long long) hp.decoder_dim, n_blocks);
+             (long long) decoder_dim, n_blocks);
     }
-    if (hp.n_head % hp.n_head_kv != 0) {
-        fail(OMNI_ERROR_FORMAT, "%s: n_head is %lld, expected a multiple of n_head_kv, %lld", path, (long long) hp.n_head,
-             (long long) hp.n_head_kv);
+    if (window > (1 << 16)) {
+        fail(OMNI_ERROR_FORMAT, "%s: window is %lld, expected at most %d", path, (long long) window, 1 << 16);
     }
-    if (hp.head_dim % 2 != 0) {
-        fail(OMNI_ERROR_FORMAT, "%s: head_dim is %lld, expected an even number", path, (long long) hp.head_dim);
-    }
-    if (hp.window > (1 << 16)) {
-        fail(OMNI_ERROR_FORMAT, "%s: window is %lld, expected at most %d", path, (long long) hp.window, 1 << 16);
-    }
-    if (!(hp.rms_eps > 0.0f) || !(hp.layer_norm_eps > 0.0f) || !(hp.rope_theta > 0.0f)) {
-        fail(OMNI_ERROR_FORMAT, "%s: rms_eps is %g, layer_norm_eps %g, rope_theta %g; expected numbers above 0", path,
-             double(hp.rms_eps), double(hp.layer_norm_eps), double(hp.rope_theta));
-    }
-    return hp;
 }
 
 int64_t decoder_trunk_hparams::hop() const {

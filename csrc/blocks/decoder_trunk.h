@@ -3,6 +3,7 @@
 #pragma once
 
 #include "blocks/convnext.h"
+#include "blocks/hparams.h"
 #include "blocks/mlp.h"
 #include "blocks/wave.h"
 #include "blocks/window_attention.h"
@@ -11,14 +12,14 @@
 
 namespace omni {
 
-struct decoder_trunk_hparams {
-    int64_t latent_dim, decoder_dim;
-    int64_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, window;
-    float   rms_eps, rope_theta, layer_norm_eps;
+struct decoder_trunk_hparams : transformer_hparams {
+    explicit decoder_trunk_hparams(const gguf_keys & kv);
+
+    int64_t latent_dim, decoder_dim, window;
+    float   rms_eps, layer_norm_eps;
     std::vector<int32_t> upsample_rates, upsampling_ratios, residual_dilations;
     int64_t dwconv_kernel, conv_kernel, residual_kernel;
 
-    static decoder_trunk_hparams read(const gguf_keys & kv);
     int64_t hop() const;         // samples per row
     int64_t last_dim() const { return decoder_dim >> upsample_rates.size(); }
     window_hparams attention() const { return {n_embd, n_head, n_head_kv, head_dim, window, rope_theta}; }

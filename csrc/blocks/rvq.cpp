@@ -1,8 +1,18 @@
 #include "blocks/rvq.h"
 
 #include "blocks/linear.h"
+#include "core/error.h"
 
 namespace omni {
+
+rvq_hparams::rvq_hparams(const gguf_keys & kv, int64_t n_out)
+    : n_groups(kv.size("n_groups")), n_semantic(kv.size("n_semantic")), codebook_size(kv.size("codebook_size")),
+      codebook_dim(kv.size("codebook_dim")), n_out(n_out) {
+    if (n_semantic >= n_groups) {
+        fail(OMNI_ERROR_FORMAT, "%s: n_semantic is %lld, expected less than n_groups, %lld", kv.file().path().c_str(),
+             (long long) n_semantic, (long long) n_groups);
+    }
+}
 
 rvq::rvq(const loader & l, const rvq_hparams & hp) : hp(hp) {
     for (int64_t k = 0; k < hp.n_groups; k++) {

@@ -8,6 +8,8 @@
 namespace omni {
 
 struct rvq_hparams {
+    rvq_hparams(const gguf_keys & kv, int64_t n_out);
+
     int64_t n_groups, n_semantic;  // codebooks, and how many of them are summed before the first projection
     int64_t codebook_size, codebook_dim, n_out;
 };

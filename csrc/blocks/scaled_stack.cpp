@@ -1,37 +1,8 @@
 #include "blocks/scaled_stack.h"
 
 #include "blocks/norm.h"
-#include "core/error.h"
 
 namespace omni {
-
-scaled_stack_hparams scaled_stack_hparams::read(const gguf_keys & kv) {
-    scaled_stack_hparams hp;
-    hp.n_layer        = kv.size("n_layer");
-    hp.n_embd         = kv.size("n_embd");
-    hp.n_ff           = kv.size("n_ff");
-    hp.n_head         = kv.size("n_head");
-    hp.n_head_kv      = kv.size("n_head_kv");
-    hp.head_dim       = kv.size("head_dim");
-    hp.layer_norm_eps = kv.f32("layer_norm_eps");
-    hp.rope_theta     = kv.f32("rope_theta");
-    const char * path = kv.file().path().c_str();
-    if (hp.n_layer > 1024) {
-        fail(OMNI_ERROR_FORMAT, "%s: n_layer is %lld, expected at most 1024", path, (long long) hp.n_layer);
-    }
-    if (hp.n_head % hp.n_head_kv != 0) {
-        fail(OMNI_ERROR_FORMAT, "%s: n_head is %lld, expected a multiple of n_head_kv, %lld", path, (long long) hp.n_head,
-             (long long) hp.n_head_kv);
-    }
-    if (hp.head_dim % 2 != 0) {
-        fail(OMNI_ERROR_FORMAT, "%s: head_dim is %lld, expected an even number", path, (long long) hp.head_dim);
-    }
-    if (!(hp.layer_norm_eps > 0.0f) || !(hp.rope_theta > 0.0f)) {
-        fail(OMNI_ERROR_FORMAT, "%s: layer_norm_eps is %g and rope_theta %g, expected numbers above 0", path,
-             double(hp.layer_norm_eps), double(hp.rope_theta));
-    }
-    return hp;
-}
 
 scaled_stack::layer::layer(const loader & l, const scaled_stack_hparams & hp)
     : attn_norm_w(l.f32("attn_norm.weight", {hp.n_embd})), attn_norm_b(l.f32("attn_norm.bias", {hp.n_embd})),

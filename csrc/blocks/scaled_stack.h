@@ -3,18 +3,18 @@
 #pragma once
 
 #include "blocks/attention.h"
+#include "blocks/hparams.h"
 #include "blocks/mlp.h"
 
 #include <vector>
 
 namespace omni {
 
-struct scaled_stack_hparams {
-    int64_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim;
-    float   layer_norm_eps, rope_theta;
+struct scaled_stack_hparams : transformer_hparams {
+    explicit scaled_stack_hparams(const gguf_keys & kv)
+        : transformer_hparams(kv), layer_norm_eps(kv.above_zero("layer_norm_eps")) {}
 
-    static scaled_stack_hparams read(const gguf_keys & kv);
-    int64_t kv_width() const { return n_head_kv * head_dim; }
+    float layer_norm_eps;
 };
 
 struct scaled_stack {

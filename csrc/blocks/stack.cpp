@@ -1,35 +1,8 @@
 #include "blocks/stack.h"
 
 #include "blocks/norm.h"
-#include "core/error.h"
 
 namespace omni {
-
-stack_hparams stack_hparams::read(const gguf_keys & kv) {
-    stack_hparams hp;
-    hp.n_layer    = kv.size("n_layer");
-    hp.n_embd     = kv.size("n_embd");
-    hp.n_ff       = kv.size("n_ff");
-    hp.n_head     = kv.size("n_head");
-    hp.n_head_kv  = kv.size("n_head_kv");
-    hp.head_dim   = kv.size("head_dim");
-    hp.n_ctx_max  = kv.size("n_ctx_max");
-    hp.rms_eps    = kv.f32("rms_eps");
-    hp.rope_theta = kv.f32("rope_theta");
-    const char * path = kv.file().path().c_str();
-    if (hp.n_head % hp.n_head_kv != 0) {
-        fail(OMNI_ERROR_FORMAT, "%s: n_head is %lld, expected a multiple of n_head_kv %lld", path, (long long) hp.n_head,
-             (long long) hp.n_head_kv);
-    }
-    if (hp.head_dim % 2 != 0) {
-        fail(OMNI_ERROR_FORMAT, "%s: head_dim is %lld, expected an even number (rotary positions turn pairs)", path,
-             (long long) hp.head_dim);
-    }
-    if (hp.n_layer > 1024) {
-        fail(OMNI_ERROR_FORMAT, "%s: n_layer is %lld, expected at most 1024", path, (long long) hp.n_layer);
-    }
-    return hp;
-}
 
 stack::layer::layer(const loader & l, const stack_hparams & hp)
     : attn_norm(l.f32("attn_norm.weight", {hp.n_embd})), ffn_norm(l.f32("ffn_norm.weight", {hp.n_embd})),

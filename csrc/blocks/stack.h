@@ -2,18 +2,19 @@
 #pragma once
 
 #include "blocks/attention.h"
+#include "blocks/hparams.h"
 #include "blocks/mlp.h"
 
 #include <vector>
 
 namespace omni {
 
-struct stack_hparams {
-    int64_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_ctx_max;
-    float   rms_eps, rope_theta;
+struct stack_hparams : transformer_hparams {
+    explicit stack_hparams(const gguf_keys & kv)
+        : transformer_hparams(kv), n_ctx_max(kv.size("n_ctx_max")), rms_eps(kv.above_zero("rms_eps")) {}
 
-    static stack_hparams read(const gguf_keys & kv);
-    int64_t kv_width() const { return n_head_kv * head_dim; }
+    int64_t n_ctx_max;
+    float   rms_eps;
 };
 
 struct stack {

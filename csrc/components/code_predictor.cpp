@@ -13,7 +13,7 @@ namespace {
 
 struct code_predictor final : component {
     explicit code_predictor(const loader & l)
-        : hp(stack_hparams::read(l.kv)), blocks(l.scope("blk"), hp), n_vocab(l.kv.size("n_vocab")),
+        : hp(l.kv), blocks(l.scope("blk"), hp), n_vocab(l.kv.size("n_vocab")),
           n_groups(l.kv.size("n_groups")), n_embd_in(l.kv.size("n_embd_in")) {
         const loader talker = l.component("talker");  // group 0 is embedded by the talker's own table
         n_vocab0    = talker.kv.size("n_vocab");

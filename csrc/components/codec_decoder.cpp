@@ -9,25 +9,11 @@ namespace omni {
 
 namespace {
 
-rvq_hparams read_rvq(const gguf_keys & kv) {
-    rvq_hparams hp;
-    hp.n_groups      = kv.size("n_groups");
-    hp.n_semantic    = kv.size("n_semantic");
-    hp.codebook_size = kv.size("codebook_size");
-    hp.codebook_dim  = kv.size("codebook_dim");
-    hp.n_out         = kv.size("rvq_dim");
-    if (hp.n_semantic >= hp.n_groups) {
-        fail(OMNI_ERROR_FORMAT, "%s: codec_decoder.n_semantic is %lld, expected less than n_groups, %lld", kv.file().path().c_str(),
-             (long long) hp.n_semantic, (long long) hp.n_groups);
-    }
-    return hp;
-}
-
 struct codec_decoder final : component {
     explicit codec_decoder(const loader & l)
-        : sample_rate(l.kv.size("sample_rate")), hop(l.kv.size("hop")), quantizer(l, read_rvq(l.kv)),
+        : sample_rate(l.kv.size("sample_rate")), hop(l.kv.size("hop")), quantizer(l, rvq_hparams(l.kv, l.kv.size("rvq_dim"))),
           pre_conv(l.scope("pre_conv"), quantizer.hp.n_out, l.kv.size("latent_dim"), l.kv.size("pre_conv_kernel")),
-          trunk(l, decoder_trunk_hparams::read(l.kv)) {
+          trunk(l, decoder_trunk_hparams(l.kv)) {
         if (hop != trunk.hp.hop()) {
             fail(OMNI_ERROR_FORMAT, "%s: codec_decoder.hop is %lld, expected %lld, the product of upsample_rates and upsampling_ratios",
                  l.kv.file().path().c_str(), (long long) hop, (long long) trunk.hp.hop());

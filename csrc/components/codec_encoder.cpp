@@ -16,27 +16,13 @@ namespace {
 
 const int32_t max_rows = 1 << 20;  // of one clip: eleven hours at 25 rows per second
 
-rvq_hparams read_rvq(const gguf_keys & kv) {
-    rvq_hparams hp;
-    hp.n_groups      = kv.size("n_groups");
-    hp.n_semantic    = kv.size("n_semantic");
-    hp.codebook_size = kv.size("codebook_size");
-    hp.codebook_dim  = kv.size("codebook_dim");
-    hp.n_out         = kv.size("n_embd");
-    if (hp.n_semantic >= hp.n_groups) {
-        fail(OMNI_ERROR_FORMAT, "%s: codec_encoder.n_semantic is %lld, expected less than n_groups, %lld", kv.file().path().c_str(),
-             (long long) hp.n_semantic, (long long) hp.n_groups);
-    }
-    return hp;
-}
-
 struct codec_encoder final : component {
     explicit codec_encoder(const loader & l)
         : sample_rate(l.kv.size("sample_rate")), hop(l.kv.size("hop")), stride(l.kv.size("downsample_stride")),
-          kernel(l.kv.size("downsample_kernel")), transformer(l, scaled_stack_hparams::read(l.kv)),
+          kernel(l.kv.size("downsample_kernel")), transformer(l, scaled_stack_hparams(l.kv)),
           front(l, seanet_hparams::read(l.kv, transformer.hp.n_embd)),
           downsample(l.scope("downsample"), transformer.hp.n_embd, transformer.hp.n_embd, kernel, stride),
-          quantizer(l, read_rvq(l.kv)) {
+          quantizer(l, rvq_hparams(l.kv, l.kv.size("n_embd"))) {
         const char * path = l.kv.file().path().c_str();
         const int64_t row = front.hp.row_samples();
         if (row > INT32_MAX / stride || hop != row * stride) {

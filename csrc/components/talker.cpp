@@ -14,7 +14,7 @@ enum table : int32_t { table_text, table_codec, n_tables };
 
 struct talker final : component {
     explicit talker(const loader & l)
-        : hp(stack_hparams::read(l.kv)), blocks(l.scope("blk"), hp), n_vocab(l.kv.size("n_vocab")),
+        : hp(l.kv), blocks(l.scope("blk"), hp), n_vocab(l.kv.size("n_vocab")),
           n_groups(l.kv.size("n_groups")), n_text(l.kv.size("text.n_vocab")), n_embd_text(l.kv.size("text.n_embd")) {
         text_embd  = l.weight("text_embd.weight", {n_embd_text, n_text});
         text_fc1   = l.weight("text_proj.fc1.weight", {n_embd_text, n_embd_text});

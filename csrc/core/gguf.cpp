@@ -127,6 +127,15 @@ int64_t gguf_keys::size(const std::string & key) const {
     return value;
 }
 
+float gguf_keys::above_zero(const std::string & key) const {
+    const float value = f32(key);
+    if (!(value > 0.0f)) {
+        fail(OMNI_ERROR_FORMAT, "%s: key '%s' is %g, expected a number above 0", file_->path().c_str(), full(key).c_str(),
+             double(value));
+    }
+    return value;
+}
+
 std::vector<int32_t> gguf_keys::sizes(const std::string & key) const {
     std::vector<int32_t> values = file_->i32_array(full(key));
     if (values.empty()) {

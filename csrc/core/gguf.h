@@ -48,6 +48,7 @@ class gguf_keys {
     int64_t size(const std::string & key) const;  // a u32 of at least 1: a count or a width
     uint32_t u32(const std::string & key) const { return file_->u32(full(key)); }
     float f32(const std::string & key) const { return file_->f32(full(key)); }
+    float above_zero(const std::string & key) const;
     bool boolean(const std::string & key) const { return file_->boolean(full(key)); }
     std::vector<int32_t> sizes(const std::string & key) const;  // each at least 1, the array not empty
     const gguf_file & file() const { return *file_; }

@@ -198,7 +198,7 @@ def test_cancel_ends_a_long_clip_and_the_next_one_works(encoder: CodecEncoder) -
         ({"n_residual": (60, U32), "dilation_growth": (200_000_000, U32)}, "n_residual is 60"),
         ({"n_head_kv": (3, U32)}, "n_head is 2, expected a multiple of n_head_kv, 3"),
         ({"head_dim": (15, U32)}, "head_dim is 15, expected an even number"),
-        ({"layer_norm_eps": (0.0, F32)}, "layer_norm_eps is 0"),
+        ({"layer_norm_eps": (0.0, F32)}, "layer_norm_eps' is 0"),
         ({"n_embd": (0, U32)}, "n_embd"),
         ({"n_filters": (4_294_967_292, U32)}, "n_filters"),
         ({"n_filters": (200_000_000, U32)}, "conv_in"),

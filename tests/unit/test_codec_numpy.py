@@ -146,7 +146,7 @@ def test_no_frames_are_no_samples(tmp_path: Path) -> None:
         ({"decoder_dim": 30}, "decoder_dim is 30, expected a multiple of 2 to the number of upsample_rates"),
         ({"upsample_rates": (3, 4)}, "wave.1.conv.weight"),
         ({"window": 1 << 20}, "window is 1048576, expected at most 65536"),
-        ({"rms_eps": 0.0}, "rms_eps is 0"),
+        ({"rms_eps": 0.0}, "rms_eps' is 0"),
         ({"window": None}, "window"),
         ({"latent_dim": 25}, "pre_conv.weight"),
     ],
