@@ -24,7 +24,8 @@ from pyomni.pipelines import prompt
 from pyomni.pipelines.cloning import Cloner
 from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.keep import file_identity, kept_for_voices
-from pyomni.pipelines.long import Made, perform, perform_codes, start
+from pyomni.pipelines.long import Made, perform, perform_codes, resumed, start
+from pyomni.pipelines.resume import SavedSpeech
 from pyomni.pipelines.speech import Timings
 from pyomni.voices import Voice
 
@@ -141,6 +142,17 @@ class SpeechModel:
         script = self._planner.script(text, voice, language, instruct, options)
         self._engine.require(*COMPONENTS)
         return SpeechStream(self._engine, script)
+
+    def resume(self, saved: bytes, *, seed: int | None = None) -> SpeechStream:
+        """Go on where `SpeechStream.save` was called: the same samples, or with another seed another take.
+
+        The stream's `codes` hold the earlier frames as well. Raises `ModelFormatError`, `UnsupportedModel` or
+        `ArgumentError` for bytes that are damaged, newer or do not fit; the first block, for other weights.
+        """
+        value = SavedSpeech.from_bytes(saved)
+        value.check(self._meta)
+        self._engine.require(*COMPONENTS)
+        return SpeechStream(self._engine, *resumed(value, seed))
 
     async def astream(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.errors import ArgumentError, SessionBusy
 from pyomni.pipelines.engine import SpeechEngine
-from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, start
+from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, save, start
 from pyomni.pipelines.speech import Timings
 
 __all__ = ["Speech", "SpeechStream", "SpokenPiece", "join", "speech_of"]
@@ -91,10 +93,11 @@ class SpeechStream(Iterator[F32]):
         None until it ended.
     """
 
-    def __init__(self, engine: SpeechEngine, script: Script) -> None:
+    def __init__(self, engine: SpeechEngine, script: Script, made: Made | None = None) -> None:
         self.sample_rate, self.seed = engine.meta.sample_rate, script.seed
         self._n_groups = engine.meta.n_groups
-        self._script, self._made = script, Made()
+        self._engine, self._script = engine, script
+        self._made = Made() if made is None else made
         # the generator knows what was made but not this object: a stream that is dropped is freed at once,
         # not by some later garbage collection, and gives the model back
         self._blocks = _run(engine, script, self._made)
@@ -128,6 +131,27 @@ class SpeechStream(Iterator[F32]):
     def read(self) -> Speech:
         """Speak to the end and return it whole; blocks taken before are not in its audio."""
         return speech_of(self, self._made, self.seed, self.sample_rate, self._n_groups)
+
+    def save(self) -> bytes:
+        """Return where the stream is, between two of its blocks; `SpeechModel.resume` goes on from there.
+
+        The bytes hold the talker's positions, so they grow with the prompt and the speech.
+
+        Raises
+        ------
+        ArgumentError
+            No block was taken yet, the stream has ended or is closed, its text is still arriving, or it
+            speaks a long text in parts (``split="never"`` speaks it in one).
+        SessionBusy
+            Another thread is making a block.
+        """
+        state = inspect.getgeneratorstate(self._blocks)
+        if state == inspect.GEN_RUNNING:
+            raise SessionBusy("the stream is making a block in another thread, expected to save it after one")
+        if state != inspect.GEN_SUSPENDED:
+            found = "not begun" if state == inspect.GEN_CREATED else "ended"
+            raise ArgumentError(f"the stream has {found}, expected to save it between two of its blocks")
+        return save(self._engine, self._script, self._made).to_bytes()
 
     def close(self) -> None:
         """Stop speaking, give the model back, and close the iterator that text comes from."""

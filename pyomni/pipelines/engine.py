@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
+from pyomni.errors import ArgumentError, ContextFull, InternalError, SessionBusy, UnsupportedModel
 from pyomni.options import GenerationOptions
-from pyomni.pipelines.arriving import Arriving, ArrivingRequest, trailing_prompt
+from pyomni.pipelines.arriving import Arriving, ArrivingRequest, TrailingPrompt, trailing_prompt
 from pyomni.pipelines.keep import Kept
 from pyomni.pipelines.priming import Prefixes, Primed
 from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
-from pyomni.pipelines.speech import Event, Request, Timings, generate, pcm_blocks
+from pyomni.pipelines.resume import SavedSpeech
+from pyomni.pipelines.speech import Event, Point, Request, Timings, generate, pcm_blocks
 
 if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder
@@ -42,6 +43,8 @@ class Plan:
         Codes of a clip the prompt holds, which the codec decoder hears before the speech.
     arriving : Arriving or None
         Where the text is still on its way: `layout` then has the right size and stands for it.
+    saved : SavedSpeech or None
+        Where to go on: `layout` is then that of the text still to come, its prompt is in the talker's lane.
     """
 
     layout: PromptLayout
@@ -49,6 +52,12 @@ class Plan:
     speaker: npt.NDArray[np.float32] | None = None
     reference: npt.NDArray[np.int32] | None = None
     arriving: Arriving | None = None
+    saved: SavedSpeech | None = None
+
+    @property
+    def n_prompt(self) -> int:
+        """Positions of the prompt."""
+        return len(self.layout.positions) if self.saved is None else self.saved.n_prompt
 
 
 class SpeechEngine:
@@ -142,6 +151,8 @@ class SpeechEngine:
         talker, predictor = self._lms(plans)
 
         def request(plan: Plan) -> Request:
+            if plan.saved is not None:
+                return _going_on(plan.saved, plan, talker)
             reference = None
             if plan.reference is not None:
                 reference = reference_rows(plan.reference, talker.embed, predictor.embed)
@@ -164,16 +175,35 @@ class SpeechEngine:
         frames: Iterable[npt.NDArray[np.int32]],
         timings: Timings | None = None,
         reference: npt.NDArray[np.int32] | None = None,
+        saved: SavedSpeech | None = None,
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """Decode frames to samples that continue a reference's; call it inside `use`. See `pcm_blocks`."""
+        """Decode frames to samples that continue a reference's, or a saved speech's; call it inside `use`.
+
+        See `pcm_blocks`.
+        """
         if self._codec is None:
             self.require("codec_decoder")
             self._codec = self._open_codec()
         codec = self._codec
+        if saved is not None:
+            state = saved.codec.tobytes()
+            return pcm_blocks(codec, frames, timings, lambda: codec.load(state), saved.n_blocks)
         if reference is None:
             return pcm_blocks(codec, frames, timings)
         heard = reference
         return pcm_blocks(codec, frames, timings, lambda: self._primed.hear(codec, heard))
+
+    def save_lanes(self) -> tuple[bytes, bytes]:
+        """Return where the talker and the codec decoder are in a run of one plan, between two blocks.
+
+        Raises
+        ------
+        InternalError
+            They are not open.
+        """
+        if self._talker is None or self._codec is None:
+            raise InternalError("the talker or the codec decoder is closed, expected both in a run")
+        return self._talker.save(0), self._codec.save(0)
 
     def require(self, *components: str) -> None:
         """Raise `UnsupportedModel` unless the file has these components."""
@@ -199,7 +229,7 @@ class SpeechEngine:
     def _lms(self, plans: Sequence[Plan]) -> tuple[DecoderLM, DecoderLM]:
         """Return the two language models, with room for the longest plan."""
         self.require("talker", "code_predictor")
-        need = max((len(p.layout.positions) + p.options.max_frames for p in plans), default=1)
+        need = max((p.n_prompt + p.options.max_frames for p in plans), default=1)
         n_ctx = min(-(-need // CONTEXT_STEP) * CONTEXT_STEP, self.meta.n_ctx_max)
         lanes = self.lanes if len(plans) > 1 else 1
         if self._talker is None or self._talker.n_ctx < n_ctx or self._talker.n_lanes < lanes:
@@ -214,3 +244,12 @@ class SpeechEngine:
                 old.close()
             self._predictor = self._open_lm("code_predictor", self.meta.n_groups, self._talker.n_lanes)
         return self._talker, self._predictor
+
+
+def _going_on(saved: SavedSpeech, plan: Plan, talker: DecoderLM) -> Request:
+    """Return the request that goes on where a speech was saved."""
+    none = np.zeros((0, saved.row_sum.size), np.float32)
+    prompt = TrailingPrompt(none, none, saved.pad_row, plan.layout.trailing, None, 0, talker.embed)
+    return Request(
+        prompt, plan.options, point=Point(saved.talker.tobytes(), saved.row_sum, saved.codes[:, 0])
+    )

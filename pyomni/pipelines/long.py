@@ -11,13 +11,16 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.errors import InternalError
+from pyomni.errors import ArgumentError, InternalError
+from pyomni.options import SpeechOptions
 from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.prompt import PromptLayout
+from pyomni.pipelines.resume import SavedSpeech
 from pyomni.pipelines.speech import Event, Timings
 
 __all__ = [
@@ -30,6 +33,8 @@ __all__ = [
     "part_seed",
     "perform",
     "perform_codes",
+    "resumed",
+    "save",
     "start",
 ]
 
@@ -134,13 +139,15 @@ class Frames:
 
 @dataclass
 class Made:
-    """What was made so far of one script."""
+    """What was made so far of one script; `last` made its last frame, `n_blocks` are of its last part."""
 
     timings: Timings = field(default_factory=Timings)
     frames: Frames = field(default_factory=Frames)
     pieces: list[SpokenPiece] = field(default_factory=list)
     finish_reason: str | None = None
     n_samples: int = 0
+    n_blocks: int = 0
+    last: Event | None = None
 
 
 def part_seed(seed: int, index: int) -> int:
@@ -201,6 +208,7 @@ def perform_codes(
                 made.finish_reason = "length"
                 return
             made.frames.append(event.codes)
+            made.last = event
             yield event.codes
         reasons.add(event.finish_reason)
         if index == last or made.frames.n == script.max_frames:
@@ -233,10 +241,12 @@ def perform(
             made.n_samples += len(silence)
             yield silence
         first_frame, first_sample = made.frames.n, made.n_samples
-        blocks = engine.pcm(frames, made.timings, part.plan.reference)
+        made.n_blocks = 0 if part.plan.saved is None else part.plan.saved.n_blocks
+        blocks = engine.pcm(frames, made.timings, part.plan.reference, part.plan.saved)
         edges = round(FADE_S * rate)
         for block in faded(blocks, 0 if first else edges, 0 if part is script.parts[-1] else edges):
             made.n_samples += len(block)
+            made.n_blocks += 1
             yield block
         if len(script.parts) > 1:
             made.pieces.append(
@@ -286,3 +296,56 @@ def _rise(n: int) -> F32:
 def start(engine: SpeechEngine, scripts: Sequence[Script], timings: Timings) -> InOrder:
     """Start the parts of all scripts on the lanes of a model; call it inside `SpeechEngine.use`."""
     return InOrder(engine.events([plan for script in scripts for plan in script.plans], timings))
+
+
+def save(engine: SpeechEngine, script: Script, made: Made) -> SavedSpeech:
+    """Return where a script is; call it inside `SpeechEngine.use`, between two blocks of `perform`.
+
+    Raises
+    ------
+    ArgumentError
+        It has several parts, its text is still arriving, or it has ended.
+    """
+    if len(script.parts) > 1:
+        raise ArgumentError(
+            f"the stream speaks a text in {len(script.parts)} parts, expected one part to save: "
+            'say split="never"'
+        )
+    plan, last = script.parts[0].plan, made.last
+    if plan.arriving is not None:
+        raise ArgumentError(
+            "a stream of arriving text cannot be saved yet, expected a text that is all there"
+        )
+    if made.finish_reason is not None or last is None or last.row_sum is None or last.pad_row is None:
+        raise ArgumentError("the stream is at its end, expected to save it between two of its blocks")
+    talker, codec = engine.save_lanes()
+    return SavedSpeech(
+        np.frombuffer(talker, np.uint8),
+        np.frombuffer(codec, np.uint8),
+        made.frames.array(engine.meta.n_groups),
+        last.row_sum,
+        last.pad_row,
+        np.array(plan.layout.trailing, np.int32),
+        plan.n_prompt,
+        made.n_blocks,
+        plan.options,
+    )
+
+
+def resumed(saved: SavedSpeech, seed: int | None) -> tuple[Script, Made]:
+    """Return the script that goes on where a speech was saved, and what was made of it before.
+
+    Raises
+    ------
+    ArgumentError
+        The seed is out of its range.
+    """
+    options = saved.options
+    if seed is not None:
+        SpeechOptions(seed=seed)  # checks it
+        options = replace(options, seed=int(seed))
+    layout = PromptLayout((), tuple(saved.trailing.tolist()), pad=-1, n_text=0)
+    made = Made()
+    for frame in saved.codes:
+        made.frames.append(frame)
+    return Script((Part(Plan(layout, options, saved=saved)),), options.seed), made

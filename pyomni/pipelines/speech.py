@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyomni.components.lm import DecoderLM, Step
     from pyomni.metadata import SpeechMetadata
 
-__all__ = ["BLOCK_WIDTHS", "Event", "Request", "Timings", "generate", "pcm_blocks", "predict_groups"]
+__all__ = ["BLOCK_WIDTHS", "Event", "Point", "Request", "Timings", "generate", "pcm_blocks", "predict_groups"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -50,12 +50,32 @@ class Prefixes(Protocol):
     def fill(self, talker: DecoderLM, lane: int, rows: F32) -> None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where a request goes on: after its last frame, before the talker read it.
+
+    Attributes
+    ----------
+    talker : bytes
+        The lane (`DecoderLM.save`).
+    row_sum : float32 [n_embd]
+        Codec side of the next row (`Event.row_sum`).
+    code0 : int32 [n_frames]
+        Group 0 of the frames made so far, at least one.
+    """
+
+    talker: bytes
+    row_sum: F32
+    code0: I32
+
+
 @dataclass(frozen=True)
 class Request:
-    """One text to speak: its prompt and how to draw."""
+    """One text to speak: its prompt, how to draw, and where to go on if not at the prompt."""
 
     prompt: TalkerPrompt
     options: GenerationOptions
+    point: Point | None = field(default=None, kw_only=True)
 
     @property
     def max_frames(self) -> int:
@@ -74,11 +94,17 @@ class Event(NamedTuple):
         One frame; None in the last event of a request.
     finish_reason : {"stop", "length"} or None
         In the last event: the end id was drawn, or `max_frames` was reached without it.
+    row_sum : float32 [n_embd] or None
+        Sum of the frame's embeddings: the codec side of the talker's next row.
+    pad_row : float32 [n_embd] or None
+        Of the prompt.
     """
 
     request: int
     codes: I32 | None
     finish_reason: str | None
+    row_sum: F32 | None = None
+    pad_row: F32 | None = None
 
 
 @dataclass
@@ -190,8 +216,8 @@ def generate(
         start = perf_counter()
         codes, rows = _fill_groups(predictor, states, code0)
         clock.predictor_s += perf_counter() - start
-        for state, frame in zip(states, codes, strict=False):
-            yield Event(state.index, frame, None)
+        for state, frame, row in zip(states, codes, rows, strict=False):
+            yield Event(state.index, frame, None, row.copy(), state.request.prompt.pad_row)
         for i, state in enumerate(states):
             rows[i] += state.request.prompt.text_row(state.n_frames)
             state.n_frames += 1
@@ -223,21 +249,24 @@ def _prefill(talker: DecoderLM, lane: int, prompt: TalkerPrompt, prefixes: Prefi
 def _start(
     talker: DecoderLM, lane: int, index: int, request: Request, clock: Timings, prefixes: Prefixes | None
 ) -> _Lane:
-    """Prefill a request in a lane."""
+    """Prefill a request in a lane, or put the lane where the request goes on."""
     start = perf_counter()
     talker.rewind(lane)
-    step = _prefill(talker, lane, request.prompt, prefixes)
+    point = request.point
+    code0 = np.zeros(0, np.int32) if point is None else point.code0
+    if point is None:
+        step = _prefill(talker, lane, request.prompt, prefixes)
+    else:
+        talker.load(point.talker, lane)
+        row = point.row_sum + request.prompt.text_row(len(code0) - 1)
+        step = talker.decode(row[None, None], lanes=[lane])
     clock.prefill_s += perf_counter() - start
     clock.n_prefill += len(request.prompt.rows)
     logits = step.logits[0].copy()
-    return _Lane(
-        index,
-        request,
-        logits,
-        step.hidden[0].copy(),
-        np.zeros(logits.size, np.bool_),
-        Uniforms(request.options.seed),
-    )
+    seen = np.zeros(logits.size, np.bool_)
+    seen[code0] = True
+    draws = Uniforms(request.options.seed)
+    return _Lane(index, request, logits, step.hidden[0].copy(), seen, draws, n_frames=len(code0))
 
 
 def _fill_groups(predictor: DecoderLM, states: Sequence[_Lane], code0: Sequence[int]) -> tuple[I32, F32]:
@@ -304,6 +333,7 @@ def pcm_blocks(
     frames: Iterable[I32],
     timings: Timings | None = None,
     prime: Callable[[], None] | None = None,
+    n_blocks: int = 0,
 ) -> Iterator[F32]:
     """Turn frames into samples, in blocks of 1, 2, 4, 8, 8, ... frames; the last block may be narrower.
 
@@ -315,6 +345,8 @@ def pcm_blocks(
         Taken as they come.
     prime : callable, optional
         Called once lane 0 is rewound: lets the codec hear a reference, whose sound this then continues.
+    n_blocks : int
+        Blocks made before, where an earlier stream goes on.
 
     Yields
     ------
@@ -327,7 +359,6 @@ def pcm_blocks(
         prime()
         clock.codec_s += perf_counter() - start
     waiting: list[I32] = []
-    n_blocks = 0
     for frame in frames:
         waiting.append(frame)
         if len(waiting) == BLOCK_WIDTHS[min(n_blocks, len(BLOCK_WIDTHS) - 1)]:

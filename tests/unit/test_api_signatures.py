@@ -32,6 +32,7 @@ def test_promised_names_are_there():
         "speak_many",
         "codes",
         "decode",
+        "resume",
         "encode",
         "clone",
         "encode",
