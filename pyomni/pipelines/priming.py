@@ -6,7 +6,7 @@ Either costs as much as the clip is long and is the same for every speech of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -53,21 +53,8 @@ def hear(codec: Listener, reference: I32) -> None:
         codec.decode(np.ascontiguousarray(reference[begin : begin + REFERENCE_WIDTH]), lane=0)
 
 
-def _recall(kept: Kept, key: str, lanes: Lanes, lane: int, make: Callable[[], object]) -> None:
-    """Put a lane where `make` brings it, by loading what was kept or by making and keeping it."""
-    state = kept.get(key)
-    if state is not None:
-        try:
-            lanes.load(state, lane)
-        except PyOmniError:  # of other weights, or of an older version: made anew
-            state = None
-    if state is None:
-        make()
-        kept.put(key, lanes.save(lane))
-
-
-class Primed:
-    """Codec states by what was heard.
+class _States:
+    """States of sessions by content.
 
     Parameters
     ----------
@@ -79,28 +66,34 @@ class Primed:
 
     def __init__(self, kept: Kept, model: str = "") -> None:
         self._kept, self._model = kept, model
+
+    def _recall(
+        self, what: str, content: npt.NDArray[Any], lanes: Lanes, lane: int, make: Callable[[], object]
+    ) -> None:
+        """Put a lane where `make` brings it, by loading what was kept or by making and keeping it."""
+        key = content_key(what, self._model, repr(content.shape), content.tobytes())
+        state = self._kept.get(key)
+        if state is not None:
+            try:
+                lanes.load(state, lane)
+            except PyOmniError:  # of other weights, or of an older version: made anew
+                state = None
+        if state is None:
+            make()
+            self._kept.put(key, lanes.save(lane))
+
+
+class Primed(_States):
+    """Codec states by what was heard."""
 
     def hear(self, codec: Snapshots, reference: I32) -> None:
         """Do as `hear`; a reference heard before is recalled, to the same samples after it."""
-        key = content_key("codec", self._model, repr(reference.shape), reference.tobytes())
-        _recall(self._kept, key, codec, 0, lambda: hear(codec, reference))
+        self._recall("codec", reference, codec, 0, lambda: hear(codec, reference))
 
 
-class Prefixes:
-    """Talker states by the rows that were read.
-
-    Parameters
-    ----------
-    kept : Kept
-        Where they are kept.
-    model : str
-        Tells models apart (`file_identity`).
-    """
-
-    def __init__(self, kept: Kept, model: str = "") -> None:
-        self._kept, self._model = kept, model
+class Prefixes(_States):
+    """Talker states by the rows that were read."""
 
     def fill(self, talker: Reader, lane: int, rows: F32) -> None:
         """Read rows, float32 [n, n_embd], in a rewound lane; rows read before are recalled."""
-        key = content_key("talker", self._model, repr(rows.shape), rows.tobytes())
-        _recall(self._kept, key, talker, lane, lambda: talker.decode(rows[None], lanes=[lane]))
+        self._recall("talker", rows, talker, lane, lambda: talker.decode(rows[None], lanes=[lane]))
