@@ -23,6 +23,7 @@ __all__ = [
     "copy",
     "relayout",
     "snake",
+    "stack",
     "transposed",
 ]
 
@@ -57,8 +58,8 @@ class Planned:
     name : in the GGUF
     shape : last index fastest; ggml's `ne` is this reversed
     sources : read in this order
-    build : float32 arrays of the sources' shapes to an array of `shape`; None: elements in
-        the one source's order
+    build : float32 arrays of the sources' shapes to an array of `shape`; None: the sources'
+        elements one after the other
     role : decides its type
     """
 
@@ -79,6 +80,12 @@ def copy(
 ) -> Planned:
     """The source's elements in their order; `out` drops axes of size 1."""
     return Planned(name, out or shape, (Source(source, shape),), role)
+
+
+def stack(name: str, sources: Iterable[str], shape: Shape, role: Role) -> Planned:
+    """Matrices of one `shape`, a new first axis over them."""
+    each = tuple(Source(source, shape) for source in sources)
+    return Planned(name, (len(each), *shape), each, role)
 
 
 def relayout(name: str, source: str, shape: Shape, out: Shape, build: Callable[[Array], Array]) -> Planned:

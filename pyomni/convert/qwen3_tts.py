@@ -47,7 +47,7 @@ class Architecture:
         speech = config.sub("talker_config")
         talker = Talker.read(speech)
         predictor_config = speech.sub("code_predictor_config")
-        predictor = CodePredictor.read(predictor_config, talker)
+        predictor = CodePredictor.read(predictor_config, talker.n_groups, talker.stack.n_embd)
         decoder, encoder = CodecDecoder.read(codec), CodecEncoder.read(codec)
         groups, size = talker.n_groups, decoder.codebook_size
         # Whatever the language models can say, the codec must be able to decode.

@@ -74,8 +74,12 @@ class Stack:
             copy(f"{out}ffn_down.weight", f"{source}down_proj.weight", (self.n_embd, self.n_ff), down),
         ]
 
+    def feed_forward(self, out: str, source: str, down: Role) -> list[Planned]:
+        """What follows the second norm of a layer; `out` and `source` end with a dot."""
+        return self.mlp(out, source, Role.MATRIX, down)
+
     def tensors(self, prefix: str, source: str, down: Role = Role.MATRIX) -> list[Planned]:
-        """All layers and the output norm of a talker or code predictor."""
+        """All layers and the output norm of a language model."""
         planned: list[Planned] = []
         for i in range(self.n_layer):
             o, s = f"{prefix}.blk.{i}.", f"{source}.layers.{i}."
@@ -85,7 +89,7 @@ class Stack:
                 copy(f"{o}attn_q_norm.weight", f"{s}self_attn.q_norm.weight", (self.head_dim,)),
                 copy(f"{o}attn_k_norm.weight", f"{s}self_attn.k_norm.weight", (self.head_dim,)),
                 copy(f"{o}ffn_norm.weight", f"{s}post_attention_layernorm.weight", (self.n_embd,)),
-                *self.mlp(o, f"{s}mlp.", Role.MATRIX, down),
+                *self.feed_forward(o, f"{s}mlp.", down),
             ]
         planned.append(copy(f"{prefix}.output_norm.weight", f"{source}.norm.weight", (self.n_embd,)))
         return planned
@@ -154,17 +158,16 @@ class CodePredictor:
     n_embd_in: int
 
     @classmethod
-    def read(cls, c: Config, talker: Talker) -> CodePredictor:
-        """Sizes from a configuration in HF's words."""
-        n_groups = c.whole("num_code_groups", high=MAX_GROUPS)
-        if n_groups != talker.n_groups:
-            raise c.fail("num_code_groups", f"the talker's {talker.n_groups}")
+    def read(cls, c: Config, n_groups: int, n_embd_in: int) -> CodePredictor:
+        """Sizes from a configuration in HF's words, beside a talker of so many groups and that width."""
+        if c.whole("num_code_groups", high=MAX_GROUPS) != n_groups:
+            raise c.fail("num_code_groups", f"the talker's {n_groups}")
         return cls(
             Stack.read(c),
             c.whole("max_position_embeddings"),
             c.whole("vocab_size"),
             n_groups,
-            talker.stack.n_embd,
+            n_embd_in,
         )
 
     @property

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +105,8 @@ def _blocks(
     planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type
 ) -> Iterator[NDArray[np.generic]]:
     """The tensor's bytes, a few rows at a time where its elements keep their order."""
-    first = tensors[planned.sources[0].name]
     if planned.build is not None:
+        first = tensors[planned.sources[0].name]
         arrays = [tensors[s.name].f32().reshape(s.shape) for s in planned.sources]
         values = np.ascontiguousarray(planned.build(*arrays), dtype=np.float32)
         assert values.shape == planned.shape, (planned.name, values.shape, planned.shape)
@@ -113,15 +114,17 @@ def _blocks(
         return
     width = planned.shape[-1]
     step = max(1, BLOCK // width) * width
-    for begin in range(0, planned.n_elements, step):
-        end = min(begin + step, planned.n_elements)
-        if kind is Type.BF16 and first.dtype == "BF16":
-            bits = np.ascontiguousarray(first.raw(begin, end))
-            if ((bits & np.uint16(0x7F80)) == 0x7F80).any():  # exponent all ones: infinite or not a number
-                raise _not_finite(planned, first)
-            yield bits
-        else:
-            yield _encode(planned, first, first.f32(begin, end).reshape(-1, width), kind)
+    for source in planned.sources:
+        stored, n = tensors[source.name], prod(source.shape)
+        for begin in range(0, n, step):
+            end = min(begin + step, n)
+            if kind is Type.BF16 and stored.dtype == "BF16":
+                bits = np.ascontiguousarray(stored.raw(begin, end))
+                if ((bits & np.uint16(0x7F80)) == 0x7F80).any():  # exponent all ones: infinite or no number
+                    raise _not_finite(planned, stored)
+                yield bits
+            else:
+                yield _encode(planned, stored, stored.f32(begin, end).reshape(-1, width), kind)
 
 
 def _encode(
