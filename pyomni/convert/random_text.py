@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyomni.errors import ModelFormatError
 
 __all__ = ["Vocabulary", "byte_vocabulary", "real_vocabulary", "write_tokenizer"]
 
 N_REAL = 151643  # ids before the first special token of the real vocabulary
-REAL_ASSISTANT = 77091
+REAL_IDS = {"assistant": 77091}
 # fmt: off
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
@@ -55,21 +57,30 @@ class Vocabulary:
         }
 
 
-def byte_vocabulary(*, compact: bool) -> Vocabulary:
-    """256 bytes and a few words' merges; special tokens follow at once, or at the real ids after filler."""
+def byte_vocabulary(
+    *, compact: bool, words: Sequence[str] = MERGED_WORDS, real_ids: Mapping[str, int] = REAL_IDS
+) -> Vocabulary:
+    """256 bytes and a few words' merges; special tokens follow at once, or at the real ids after filler.
+
+    Parameters
+    ----------
+    compact : special tokens follow at once
+    words : built up one letter at a time
+    real_ids : ids that some of the words have where the vocabulary is not compact
+    """
     tokens = {char: i for i, char in enumerate(_byte_chars())}
     merges: list[str] = []
-    for word in MERGED_WORDS:
+    for word in words:
         for n in range(2, len(word) + 1):
             if word[:n] not in tokens:
                 merges.append(f"{word[: n - 1]} {word[n - 1]}")
                 tokens[word[:n]] = len(tokens)
     if compact:
         return Vocabulary(tokens, tuple(merges), len(tokens))
-    taken = tokens["assistant"]
-    tokens["assistant"] = REAL_ASSISTANT
-    for i in [taken, *range(len(tokens), N_REAL)]:
-        if i != REAL_ASSISTANT:
+    free = [tokens[word] for word in real_ids]
+    tokens.update(real_ids)
+    for i in [*free, *range(len(tokens), N_REAL)]:
+        if i not in real_ids.values():
             tokens[f"filler{i}"] = i
     return Vocabulary(tokens, tuple(merges), N_REAL)
 
@@ -91,13 +102,13 @@ def real_vocabulary(path: str | Path) -> Vocabulary:
     except (KeyError, ValueError) as error:
         raise ModelFormatError(f"{path}: no GPT-2 vocabulary found, expected a GGUF with Qwen2's") from error
     vocabulary = Vocabulary({text: i for i, text in enumerate(tokens)}, tuple(merges), N_REAL)
-    if len(vocabulary.tokens) != N_REAL or vocabulary.tokens.get("assistant") != REAL_ASSISTANT:
+    if len(vocabulary.tokens) != N_REAL or vocabulary.tokens.get("assistant") != REAL_IDS["assistant"]:
         raise ModelFormatError(f"{path}: {len(vocabulary.tokens)} tokens found, expected Qwen2's {N_REAL}")
     return vocabulary
 
 
-def write_tokenizer(out: Path, vocabulary: Vocabulary) -> None:
-    """Write `vocab.json`, `merges.txt` and `tokenizer_config.json`."""
+def write_tokenizer(out: Path, vocabulary: Vocabulary, **more: Any) -> None:
+    """Write `vocab.json`, `merges.txt` and `tokenizer_config.json`, the latter with the keys of `more`."""
     (out / "vocab.json").write_text(json.dumps(vocabulary.tokens, ensure_ascii=False), encoding="utf-8")
     merges = "\n".join(("#version: 0.2", *vocabulary.merges))
     (out / "merges.txt").write_text(f"{merges}\n", encoding="utf-8", newline="\n")
@@ -126,6 +137,7 @@ def write_tokenizer(out: Path, vocabulary: Vocabulary) -> None:
         "split_special_tokens": False,
         "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
+        **more,
     }
     (out / "tokenizer_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 

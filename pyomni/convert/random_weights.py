@@ -18,7 +18,8 @@ __all__ = ["Weights", "codec_weights", "speech_weights"]
 
 Array = NDArray[np.float32]
 Dims = Mapping[str, Any]
-BLOCK = 1 << 22  # elements of a large table drawn afresh; the rest repeats them, which is cheap
+# Elements of a large table drawn afresh; the rest repeats them, which is cheap. A prime, lest rows recur.
+BLOCK = (1 << 22) - 3
 
 
 class Weights(list[tuple[str, tuple[int, ...], Callable[[], Array]]]):

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from pyomni.convert.floats import bf16_to_f32, f32_to_bf16
 from pyomni.errors import ModelFileError, ModelFormatError
 
-__all__ = ["Checkpoint", "StoredTensor", "write_safetensors"]
+__all__ = ["Checkpoint", "StoredTensor", "write_safetensors", "write_shards"]
 
+Made = tuple[str, tuple[int, ...], Callable[[], NDArray[np.float32]]]  # name, shape, what makes it
 DTYPES: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 MAX_HEADER = 100 << 20  # what the reference implementation allows
 
@@ -132,7 +133,7 @@ class Checkpoint(Mapping[str, StoredTensor]):
 
 def write_safetensors(
     path: Path,
-    tensors: Iterable[tuple[str, tuple[int, ...], Callable[[], NDArray[np.float32]]]],
+    tensors: Iterable[Made],
     dtype: str = "F32",
 ) -> int:
     """Write a safetensors file, making one tensor at a time.
@@ -163,6 +164,37 @@ def write_safetensors(
             stored = f32_to_bf16(values) if dtype == "BF16" else values.astype(DTYPES[dtype])
             file.write(np.ascontiguousarray(stored).data)
     return end // item
+
+
+def write_shards(folder: Path, tensors: Iterable[Made], dtype: str = "F32", n_shards: int = 1) -> int:
+    """Write ``model.safetensors``, or shards of about equal size in the tensors' order with their index.
+
+    Parameters
+    ----------
+    folder : where to; it is there
+    tensors, dtype : as `write_safetensors`
+    n_shards : files to write
+
+    Returns
+    -------
+    number of parameters written
+    """
+    tensors = list(tensors)
+    if n_shards == 1:
+        return write_safetensors(folder / "model.safetensors", tensors, dtype)
+    total, done = sum(prod(shape) for _, shape, _ in tensors), 0
+    shards: list[list[Made]] = [[] for _ in range(n_shards)]
+    for tensor in tensors:
+        shards[done * n_shards // total].append(tensor)
+        done += prod(tensor[1])
+    weight_map = {}
+    for i, shard in enumerate(shards, 1):
+        file = f"model-{i:05}-of-{n_shards:05}.safetensors"
+        write_safetensors(folder / file, shard, dtype)
+        weight_map.update({name: file for name, _, _ in shard})
+    index = {"metadata": {"total_size": total * DTYPES[dtype].itemsize}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    return total
 
 
 def _read_header(path: Path) -> dict[str, StoredTensor]:
