@@ -212,13 +212,14 @@ omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * co
     });
 }
 
-omni_status omni_encode(omni_session * s, const float * in, int32_t n, float * out, int32_t n_max, int32_t * n_out, omni_error * err) {
+omni_status omni_encode(omni_session * s, const float * in, int32_t n, const int32_t * grid, float * out, int32_t n_max, int32_t * n_out,
+                        omni_error * err) {
     return guarded(err, [&] {
         need_kind(s, OMNI_KIND_ENCODER, "encode rows");
         need(in, "rows");
         need(n_out, "n_out");
         const session::use use(*s->s);
-        *n_out = int32_t(encode(*s->s, *s->c, in, n, out, n_max));
+        *n_out = int32_t(encode(*s->s, *s->c, in, n, grid, out, n_max));
     });
 }
 

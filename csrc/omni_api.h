@@ -45,6 +45,8 @@ typedef struct omni_info {
     int32_t sample_rate;     /* codec; encoder: of the sound its rows are made of        */
     int32_t n_rows_min;      /* encoder: the fewest rows it takes                        */
     int32_t row_samples;     /* codec encoder: PCM samples per position, of which n_ctx_max at most; decoder: 0 */
+    int32_t grid_merge;      /* encoder: its rows are patches of a grid, of which this many times this many become one; 0: no grid */
+    int32_t n_deepstack;     /* encoder: further rows it gives beside each of its own; lm: levels of them it takes */
     int64_t n_bytes;         /* weights on the device                                    */
 } omni_info;
 
@@ -107,9 +109,11 @@ omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidd
 omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm,
                               omni_error * err);
 
-/* in [n, n_embd] -> out [n_out, n_hidden], of at most n_max rows. out NULL: only says n_out; then run. */
-omni_status omni_encode(omni_session * s, const float * in, int32_t n, float * out, int32_t n_max, int32_t * n_out,
-                        omni_error * err);
+/* in [n, n_embd] -> out [1 + n_deepstack, n_out, n_hidden], where n_out is at most n_max. out NULL: only says n_out;
+ * then run. grid: the frames, rows and columns of patches that the n rows are, frame by frame and, within one, in
+ * blocks of grid_merge * grid_merge; NULL where grid_merge is 0. */
+omni_status omni_encode(omni_session * s, const float * in, int32_t n, const int32_t * grid, float * out, int32_t n_max,
+                        int32_t * n_out, omni_error * err);
 
 /* A whole clip: pcm [n] -> codes [n_frames, n_groups], n_frames = ceil(n / hop), which must be at most n_max. The
  * session's n_ctx holds ceil(n / row_samples) positions or more; what it encoded before is forgotten. */

@@ -33,10 +33,10 @@ struct graph_key {
     int32_t n_kv = 0;     // live KV rows, rounded up to whole blocks
     int32_t which = 0;    // embedding table or output head
     int32_t logits = 1;   // whether the output head is wanted
+    int32_t grid_h = 0;   // rows and columns of the grid that the rows are places of, where they are
+    int32_t grid_w = 0;
 
-    std::tuple<int32_t, int32_t, int32_t, int32_t, int32_t, int32_t, int32_t> tied() const {
-        return {verb, n, lane0, n_lanes, n_kv, which, logits};
-    }
+    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w); }
     bool operator<(const graph_key & o) const { return tied() < o.tied(); }
 };
 

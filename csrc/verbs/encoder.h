@@ -6,7 +6,8 @@
 
 namespace omni {
 
-// in [n, n_embd] -> out [n_out, n_hidden], at most n_max rows of it; returns n_out. out NULL: says n_out, runs nothing.
-int64_t encode(session & s, const component & c, const float * in, int64_t n, float * out, int64_t n_max);
+// in [n, n_embd] -> out [1 + n_deepstack, n_out, n_hidden], n_out at most n_max; returns n_out. out NULL: says n_out, runs
+// nothing. grid [3]: frames, rows and columns that the n rows are, for an encoder of patches; else nullptr.
+int64_t encode(session & s, const component & c, const float * in, int64_t n, const int32_t * grid, float * out, int64_t n_max);
 
 } // namespace omni

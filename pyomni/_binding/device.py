@@ -76,6 +76,8 @@ class Info:
     sample_rate: int
     n_rows_min: int
     row_samples: int
+    grid_merge: int
+    n_deepstack: int
     n_bytes: int
 
 

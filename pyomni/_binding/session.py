@@ -198,12 +198,42 @@ class Session(Handle):
             raise errors.ArgumentError(
                 f"rows have shape {list(given.shape)}, expected [n, {self.info.n_embd}]"
             )
+        return self._encode(given, None)[0]
+
+    def encode_grid(self, rows: ArrayLike, grid: ArrayLike) -> Floats:
+        """Turn the patches of a grid into rows.
+
+        Parameters
+        ----------
+        rows : float32 [n, n_embd]
+            Frame by frame and, within one, in blocks of ``grid_merge * grid_merge`` patches.
+        grid : int [3]
+            Frames, rows and columns of patches, ``n`` in all; rows and columns are multiples of
+            ``grid_merge``.
+
+        Returns
+        -------
+        float32 [1 + n_deepstack, n / grid_merge**2, n_hidden]
+        """
+        given = array_of(rows, np.float32, 2, "rows")
+        if given.shape[1] != self.info.n_embd:
+            raise errors.ArgumentError(
+                f"rows have shape {list(given.shape)}, expected [n, {self.info.n_embd}]"
+            )
+        sides = array_of(grid, np.int32, 1, "sides of a grid")
+        if sides.size != 3:
+            raise errors.ArgumentError(
+                f"the grid has {sides.size} sides, expected 3: frames, rows and columns"
+            )
+        return self._encode(given, sides)
+
+    def _encode(self, given: Floats, grid: Ints | None) -> Floats:
         n_out = ffi.new("int32_t *")
         with checked() as call:
-            n, pointer = given.shape[0], pointer_to(given, "float *")
-            call(lib.omni_encode, self.pointer, pointer, n, ffi.NULL, 0, n_out)
-            out = np.empty((n_out[0], self.info.n_hidden), np.float32)
-            call(lib.omni_encode, self.pointer, pointer, n, pointer_to(out, "float *"), n_out[0], n_out)
+            what = pointer_to(given, "float *"), given.shape[0], pointer_to(grid, "int32_t *")
+            call(lib.omni_encode, self.pointer, *what, ffi.NULL, 0, n_out)
+            out = np.empty((1 + self.info.n_deepstack, n_out[0], self.info.n_hidden), np.float32)
+            call(lib.omni_encode, self.pointer, *what, pointer_to(out, "float *"), n_out[0], n_out)
         return out
 
     def codec_encode(self, pcm: ArrayLike) -> Ints:

@@ -22,7 +22,7 @@ from pyomni.errors import ModelFileError, ModelFormatError
 
 __all__ = ["Progress", "Value", "write_gguf"]
 
-Value = bool | int | float | str | Sequence[int] | Sequence[str]
+Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 Progress = Callable[[str, int, int], object]
 BLOCK = 1 << 20  # elements converted at once: 4 MiB as float32
 Type = GGMLQuantizationType
@@ -97,8 +97,8 @@ def _add_key(writer: GGUFWriter, key: str, value: Value) -> None:
     elif isinstance(value, str):
         writer.add_key_value(key, value, GGUFValueType.STRING)
     elif value:
-        item = GGUFValueType.STRING if isinstance(value[0], str) else GGUFValueType.INT32
-        writer.add_key_value(key, value, GGUFValueType.ARRAY, item)
+        kinds = {str: GGUFValueType.STRING, float: GGUFValueType.FLOAT32}
+        writer.add_key_value(key, value, GGUFValueType.ARRAY, kinds.get(type(value[0]), GGUFValueType.INT32))
 
 
 def _blocks(

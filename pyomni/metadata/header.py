@@ -147,6 +147,10 @@ class Metadata(Mapping[str, Any]):
         """An array of whole numbers; a missing one is empty."""
         return list(self._typed(key, "arr[i32]")) if key in self._values else []
 
+    def floats(self, key: Text) -> list[float]:
+        """Numbers; a missing array is an error here, since none of those may be empty."""
+        return list(self._typed(key, "arr[f32]"))
+
     def _typed(self, key: Text, expected: Text) -> Any:
         if key not in self._values:
             raise ModelFormatError(f"{self.path}: key {key!r} is missing, expected {expected}")
