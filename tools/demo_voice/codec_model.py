@@ -86,16 +86,12 @@ class Mel:
 
     def __init__(self, size: int = 800) -> None:
         self.size, self.window = size, torch.hann_window(size)
-        self.filters = torch.tensor(
-            librosa.filters.mel(sr=RATE, n_fft=size, n_mels=BANDS, fmin=0, fmax=RATE // 2)
-        )
+        self.filters = torch.tensor(librosa.filters.mel(sr=RATE, n_fft=size, n_mels=BANDS, fmin=0, fmax=RATE // 2))
 
     def __call__(self, samples: Tensor) -> Tensor:  # [B, samples] -> [B, BANDS, samples / MEL_HOP]
         left = (self.size - MEL_HOP) // 2
         padded = F.pad(samples, (left, self.size - MEL_HOP - left))
-        spectrum = torch.stft(
-            padded, self.size, MEL_HOP, window=self.window, center=False, return_complex=True
-        )
+        spectrum = torch.stft(padded, self.size, MEL_HOP, window=self.window, center=False, return_complex=True)
         return torch.log((self.filters @ spectrum.abs()).clamp(min=1e-4))
 
 
@@ -141,9 +137,7 @@ class Quantizer(nn.Module):
             for _ in range(8):
                 nearest = torch.cdist(rest, centres).argmin(1)
                 count = torch.bincount(nearest, minlength=self.size).float()
-                mean = (
-                    torch.zeros(self.size, WIDTH).index_add_(0, nearest, rest) / count.clamp(min=1)[:, None]
-                )
+                mean = torch.zeros(self.size, WIDTH).index_add_(0, nearest, rest) / count.clamp(min=1)[:, None]
                 centres = torch.where(count[:, None] > 0, mean, rest[torch.randint(len(rest), (self.size,))])
             self.entries[group], self.sums[group], self.usage[group] = centres, centres, 1
             rest = rest - centres[torch.cdist(rest, centres).argmin(1)]
@@ -169,12 +163,7 @@ class Quantizer(nn.Module):
         def shaped(value: Tensor) -> Tensor:
             return (rows + (value - rows).detach()).view(batch, frames, WIDTH).transpose(1, 2)
 
-        return (
-            shaped(total),
-            shaped(first),
-            torch.stack(codes, 1).view(batch, frames, -1).transpose(1, 2),
-            commitment,
-        )
+        return shaped(total), shaped(first), torch.stack(codes, 1).view(batch, frames, -1).transpose(1, 2), commitment
 
     def _learn(self, group: int, rest: Tensor, code: Tensor) -> None:
         count = torch.bincount(code, minlength=self.size).float()
@@ -186,11 +175,7 @@ class Quantizer(nn.Module):
         dead = self.usage[group] < 0.05 * fair
         if dead.any():
             fresh = rest[torch.randint(len(rest), (int(dead.sum()),))]
-            self.entries[group][dead], self.usage[group][dead], self.sums[group][dead] = (
-                fresh,
-                fair,
-                fresh * fair,
-            )
+            self.entries[group][dead], self.usage[group][dead], self.sums[group][dead] = fresh, fair, fresh * fair
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, some first groups, T] to [B, 64, T]."""

@@ -29,9 +29,7 @@ def speak(text: str, voice: str) -> tuple[bytes, list[tuple[str, float]]]:
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         with wave.open(file.name) as clip:
             if (clip.getframerate(), clip.getnchannels(), clip.getsampwidth()) != (RATE, 1, 2):
-                raise ValueError(
-                    f"flite's {voice} speaks at {clip.getframerate()} Hz: {RATE} Hz, mono, 16 bits expected."
-                )
+                raise ValueError(f"flite's {voice} speaks at {clip.getframerate()} Hz: {RATE} Hz, mono, 16 bits expected.")
             samples = clip.readframes(clip.getnframes())
     phones, offset, last = [], 0.0, 0.0
     for entry in printed.split():
@@ -54,10 +52,7 @@ def render(texts: list[str], voice: str, path: Path, pool) -> None:  # noqa: ANN
         about = [{"samples": len(samples) // 2, "phones": phones} for samples, phones in clips]
         target.write_text(json.dumps(about))
         seconds = sum(clip["samples"] for clip in about) / RATE
-        print(
-            f"{path.name}: {start + len(clips)} of {len(texts)} clips, this part {seconds / 3600:.2f} h",
-            flush=True,
-        )
+        print(f"{path.name}: {start + len(clips)} of {len(texts)} clips, this part {seconds / 3600:.2f} h", flush=True)
 
 
 def load(path: Path) -> tuple[list[np.ndarray], list[list[tuple[str, float]]]]:
@@ -83,12 +78,7 @@ def main() -> None:
     with Pool(arguments.processes) as pool:
         for name in arguments.sets:
             source = arguments.work / "train.txt" if name == "train" else HERE / f"{name}.txt"
-            render(
-                source.read_text().splitlines(),
-                arguments.voice,
-                arguments.work / f"{arguments.voice}-{name}",
-                pool,
-            )
+            render(source.read_text().splitlines(), arguments.voice, arguments.work / f"{arguments.voice}-{name}", pool)
 
 
 if __name__ == "__main__":

@@ -163,9 +163,7 @@ class Words:
         self.model = NGramModel(Config(), log_math, str(MODEL / "en-us.lm.bin"))
         with open(MODEL / "cmudict-en-us.dict", encoding="utf-8") as file:
             spoken = {line.split()[0] for line in file}
-        listed = {
-            word for word in WORDS.read_text(encoding="utf-8").split() if word.isascii() and word.isalpha()
-        }
+        listed = {word for word in WORDS.read_text(encoding="utf-8").split() if word.isascii() and word.isalpha()}
         lower = sorted(word for word in listed if word.islower() and word in spoken and len(word) > 2)
         self.words = sorted(lower, key=lambda word: -self.score(word))[:size]
         names = sorted(
@@ -190,11 +188,7 @@ class Words:
         def odds(before: str, word: str) -> int:
             return self.pair(before, word) - self.score(word)
 
-        plural = [
-            w
-            for w in self.words
-            if w.endswith("s") and not w.endswith(("ss", "us", "is")) and w[:-1] in known
-        ]
+        plural = [w for w in self.words if w.endswith("s") and not w.endswith(("ss", "us", "is")) and w[:-1] in known]
         past = [w for w in self.words if w.endswith("ed") and len(w) > 4]
         ing = [w for w in self.words if w.endswith("ing") and len(w) > 5]
         adverb = [w for w in self.words if w.endswith("ly") and len(w) > 4]
@@ -220,11 +214,7 @@ class Writer:
         self.unused: list[str] = []
 
     def _number(self) -> str:
-        return str(
-            self.random.choice(
-                (self.random.randint(0, 12), self.random.randint(0, 100), self.random.randint(0, 999))
-            )
-        )
+        return str(self.random.choice((self.random.randint(0, 12), self.random.randint(0, 100), self.random.randint(0, 999))))
 
     def fill(self, frame: str) -> str:
         """One frame with its slots filled at random."""
@@ -269,10 +259,7 @@ class Writer:
             self.unused.extend(self.random.sample(self.words.words, len(self.words.words)))
         taken = [self.unused.pop() for _ in range(count)]
         if self.random.random() < 0.5:
-            taken.insert(
-                0,
-                self.random.choice(("the", "a", "my", "his", "to", "of the", "in the", "and", "this", "her")),
-            )
+            taken.insert(0, self.random.choice(("the", "a", "my", "his", "to", "of the", "in the", "and", "this", "her")))
         return self.finish(taken)
 
     def finish(self, words: list[str]) -> str:
@@ -324,9 +311,7 @@ def main() -> None:
     arguments = parser.parse_args()
     writer = Writer(Words(), arguments.seed)
     barred = {
-        plain(line)
-        for name in ("held_out.txt", "development.txt")
-        for line in (HERE / name).read_text().splitlines()
+        plain(line) for name in ("held_out.txt", "development.txt") for line in (HERE / name).read_text().splitlines()
     }
     repeats: dict[str, int] = {}
     written: list[str] = []
@@ -340,9 +325,7 @@ def main() -> None:
     (arguments.work / "train.txt").write_text("\n".join(written) + "\n")
     distinct = {word for text in written for word in re.findall(r"[a-z']+", text.lower())}
     lengths = [len(text.split()) for text in written]
-    print(
-        f"{len(written)} sentences, {sum(lengths) / len(lengths):.1f} words each, {len(distinct)} distinct words"
-    )
+    print(f"{len(written)} sentences, {sum(lengths) / len(lengths):.1f} words each, {len(distinct)} distinct words")
 
 
 if __name__ == "__main__":
