@@ -202,13 +202,17 @@ omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidd
     });
 }
 
-omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm, omni_error * err) {
+omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm,
+                              int64_t n_max, int64_t * n_out, omni_error * err) {
     return guarded(err, [&] {
         need_kind(s, OMNI_KIND_CODEC, "decode codes", s && !s->c->rows_per_frame());
-        need(codes, "codes");
-        need(pcm, "pcm");
+        need(n_out, "n_out");
         const session::use use(*s->s);
-        codec_decode(*s->s, s->c->info(), lane, codes, n_frames, pcm);
+        *n_out = codec_samples(*s->s, s->c->info(), lane, n_frames);
+        if (pcm) {
+            need(codes, "codes");
+            codec_decode(*s->s, s->c->info(), lane, codes, n_frames, pcm, n_max);
+        }
     });
 }
 

@@ -47,6 +47,7 @@ typedef struct omni_info {
     int32_t row_samples;     /* codec encoder: PCM samples per position, of which n_ctx_max at most; decoder: 0 */
     int32_t grid_merge;      /* encoder: its rows are patches of a grid, of which this many times this many become one; 0: no grid */
     int32_t n_deepstack;     /* encoder: further rows it gives beside each of its own; lm: levels of them it takes */
+    int32_t lead;            /* codec decoder: samples that a stream's first frame falls short of hop, mostly 0 */
     int64_t n_bytes;         /* weights on the device                                    */
 } omni_info;
 
@@ -105,9 +106,10 @@ omni_status omni_lm_decode(omni_session * s, const omni_lm_input * in, const omn
 omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidden, const int32_t * code0,
                            const omni_draw * draw, int32_t * codes, float * row_sum, omni_error * err);
 
-/* codes [n_frames, n_groups] -> pcm [n_frames * hop]; the lane remembers the stream until it is rewound. */
+/* codes [n_frames, n_groups] -> pcm [n_out]; the lane remembers the stream until it is rewound. n_out is n_frames * hop,
+ * or n_frames * hop - lead where the lane holds no frames yet, and must be at most n_max. pcm NULL: only says n_out. */
 omni_status omni_codec_decode(omni_session * s, int32_t lane, const int32_t * codes, int32_t n_frames, float * pcm,
-                              omni_error * err);
+                              int64_t n_max, int64_t * n_out, omni_error * err);
 
 /* in [n, n_embd] -> out [1 + n_deepstack, n_out, n_hidden], where n_out is at most n_max. out NULL: only says n_out;
  * then run. grid: the frames, rows and columns of patches that the n rows are, frame by frame and, within one, in

@@ -65,17 +65,18 @@ transposed_conv1d::transposed_conv1d(const loader & l, int64_t n_in, int64_t n_o
     }
 }
 
-ggml_tensor * transposed_conv1d::build(graph & g, ggml_tensor * x) const {
-    const int64_t n_steps = x->ne[1], n_new = n_out * stride;
+ggml_tensor * transposed_conv1d::build(graph & g, ggml_tensor * x, bool cut) const {
+    const int64_t first = cut && kernel != stride ? 1 : 0;                           // the input step heard first
+    const int64_t n_steps = x->ne[1], n_heard = n_steps - first, n_new = n_out * stride;
     ggml_tensor * y = linear(g, ggml_reshape_2d(g.ctx, w, n_in, n_out * kernel), x, nullptr, 1);  // [n_out * kernel, T]
     if (kernel != stride) {
-        ggml_tensor * own  = ggml_view_2d(g.ctx, y, n_new, n_steps, y->nb[1], 0);
+        ggml_tensor * own  = ggml_view_2d(g.ctx, y, n_new, n_heard, y->nb[1], size_t(first) * y->nb[1]);
         ggml_tensor * next = ggml_cont(g.ctx, ggml_view_2d(g.ctx, y, n_new, n_steps, y->nb[1], size_t(n_new) * sizeof(float)));
         ggml_tensor * late = join(g, g.state(overlap), next);                        // [n_new, T + 1]
         g.store(overlap, steps(g, late, n_steps, 1));
-        y = ggml_add(g.ctx, own, steps(g, late, 0, n_steps));                        // [n_new, T]
+        y = ggml_add(g.ctx, own, steps(g, late, first, n_heard));                    // [n_new, T - first]
     }
-    return ggml_add(g.ctx, ggml_reshape_2d(g.ctx, y, n_out, n_steps * stride), b);
+    return ggml_add(g.ctx, ggml_reshape_2d(g.ctx, y, n_out, n_heard * stride), b);
 }
 
 } // namespace omni

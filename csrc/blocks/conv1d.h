@@ -49,12 +49,14 @@ struct pointwise_conv1d {
     ggml_tensor *w, *b;  // [n_in, n_out], [n_out]
 };
 
-// Each input step adds `kernel` output steps, `stride` after those of the step before; nothing is dropped on the left.
-// The kernel is one or two strides long. With two, half of what a step adds belongs to the next one: that is the state.
+// Each input step adds `kernel` output steps, `stride` after those of the step before. The kernel is one or two strides
+// long. With two, half of what a step adds belongs to the next one: that is the state. `cut` is for the first call of a
+// stream whose start is trimmed: its first kernel - stride output steps are not there, and T is at least 2.
 struct transposed_conv1d {
     transposed_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride);
 
-    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T * stride]
+    // [n_in, T] -> [n_out, T * stride], or with `cut` [n_out, T * stride - (kernel - stride)]
+    ggml_tensor * build(graph & g, ggml_tensor * x, bool cut = false) const;
 
     int64_t      n_in, n_out, kernel, stride;
     ggml_tensor *w, *b;  // [n_in, n_out, kernel], [n_out]

@@ -6,8 +6,20 @@
 
 namespace omni {
 
-decoder_trunk_hparams::decoder_trunk_hparams(const gguf_keys & kv)
-    : transformer_hparams(kv), latent_dim(kv.size("latent_dim")), decoder_dim(kv.size("decoder_dim")),
+// The product of rates and ratios; a file's sizes may be anything, so it stops where no size can follow.
+static int64_t product(const decoder_trunk_hparams & hp) {
+    int64_t n = 1;
+    for (const auto * factors : {&hp.upsampling_ratios, &hp.upsample_rates}) {
+        for (int32_t f : *factors) {
+            n = n > INT32_MAX / f ? INT32_MAX : n * f;
+        }
+    }
+    return n;
+}
+
+decoder_trunk_hparams::decoder_trunk_hparams(const gguf_keys & kv, const decoder_trunk_form & form)
+    : transformer_hparams(kv), form(form), sample_rate(kv.size("sample_rate")), hop(kv.size("hop")),
+      latent_dim(form.projected ? kv.size("latent_dim") : n_embd), decoder_dim(kv.size("decoder_dim")),
       window(kv.size("window")), rms_eps(kv.above_zero("rms_eps")), layer_norm_eps(kv.above_zero("layer_norm_eps")),
       upsample_rates(kv.sizes("upsample_rates")), upsampling_ratios(kv.sizes("upsampling_ratios")),
       residual_dilations(kv.sizes("residual_dilations")), dwconv_kernel(kv.size("dwconv_kernel")),
@@ -21,14 +33,20 @@ decoder_trunk_hparams::decoder_trunk_hparams(const gguf_keys & kv)
     if (window > (1 << 16)) {
         fail(OMNI_ERROR_FORMAT, "%s: window is %lld, expected at most %d", path, (long long) window, 1 << 16);
     }
+    if (hop != product(*this)) {
+        fail(OMNI_ERROR_FORMAT, "%s: hop is %lld, expected %lld, the product of upsample_rates and upsampling_ratios", path,
+             (long long) hop, (long long) product(*this));
+    }
+    if (lead() >= hop) {  // else a wave block would have to work on nothing
+        fail(OMNI_ERROR_FORMAT, "%s: upsample_rates take the first %lld samples of %lld away, expected some to be left of a "
+             "stream's first row", path, (long long) lead(), (long long) hop);
+    }
 }
 
-int64_t decoder_trunk_hparams::hop() const {
-    int64_t n = 1;
-    for (const auto & factors : {upsampling_ratios, upsample_rates}) {
-        for (int32_t f : factors) {
-            n = n > INT32_MAX / f ? INT32_MAX : n * f;  // no file's hop is that large: the comparison will say so
-        }
+int64_t decoder_trunk_hparams::lead() const {
+    int64_t n = 0;  // at most twice the hop, which fits
+    for (int32_t rate : upsample_rates) {
+        n = form.trimmed ? (n + 1) * rate : 0;
     }
     return n;
 }
@@ -49,11 +67,15 @@ decoder_trunk::upsampling::upsampling(const loader & l, int64_t n_channels, int6
     : conv(l.scope("conv"), n_channels, n_channels, ratio, ratio), mix(l, n_channels, kernel, eps) {}
 
 decoder_trunk::decoder_trunk(const loader & l, const decoder_trunk_hparams & hp)
-    : hp(hp), in_w(l.f32("input_proj.weight", {hp.latent_dim, hp.n_embd})), in_b(l.f32("input_proj.bias", {hp.n_embd})),
-      norm(l.f32("output_norm.weight", {hp.n_embd})), out_w(l.f32("output_proj.weight", {hp.n_embd, hp.latent_dim})),
-      out_b(l.f32("output_proj.bias", {hp.latent_dim})), window(l, hp.window),
+    : hp(hp), norm(l.f32("output_norm.weight", {hp.n_embd})), window(l, hp.window),
       conv_in(l.scope("conv_in"), hp.latent_dim, hp.decoder_dim, hp.conv_kernel),
       snake_out(l.scope("snake_out"), hp.last_dim()), conv_out(l.scope("conv_out"), hp.last_dim(), 1, hp.conv_kernel) {
+    if (hp.form.projected) {
+        in_w  = l.f32("input_proj.weight", {hp.latent_dim, hp.n_embd});
+        in_b  = l.f32("input_proj.bias", {hp.n_embd});
+        out_w = l.f32("output_proj.weight", {hp.n_embd, hp.latent_dim});
+        out_b = l.f32("output_proj.bias", {hp.latent_dim});
+    }
     for (int64_t i = 0; i < hp.n_layer; i++) {
         layers.emplace_back(l.scope("blk").scope(i), hp);
     }
@@ -62,18 +84,19 @@ decoder_trunk::decoder_trunk(const loader & l, const decoder_trunk_hparams & hp)
     }
     for (size_t i = 0; i < hp.upsample_rates.size(); i++) {
         const wave_block_hparams block{hp.decoder_dim >> i, hp.decoder_dim >> (i + 1), hp.upsample_rates[i], hp.residual_kernel,
-                                       hp.residual_dilations};
+                                       hp.residual_dilations, hp.form.trimmed};
         waves.emplace_back(l.scope("wave").scope(int64_t(i)), block);
     }
 }
 
 ggml_tensor * decoder_trunk::build(graph & g, ggml_tensor * x) const {
     const window_inputs in = window.build(g, x->ne[1]);
-    x = linear(g, in_w, x, in_b, 1);                                                 // [n_embd, T]
+    x = in_w ? linear(g, in_w, x, in_b, 1) : x;                                      // [n_embd, T]
     for (const layer & l : layers) {
         x = l.build(g, x, in, hp.rms_eps);
     }
-    x = g.tap("transformer", linear(g, out_w, rms_norm(g, x, norm, hp.rms_eps), out_b, 1));  // [latent_dim, T]
+    x = rms_norm(g, x, norm, hp.rms_eps);
+    x = g.tap("transformer", out_w ? linear(g, out_w, x, out_b, 1) : x);             // [latent_dim, T]
     for (size_t i = 0; i < ups.size(); i++) {
         const std::string name = "up." + std::to_string(i);
         x = tap_time_first(g, name + ".conv", ups[i].conv.build(g, x));              // [latent_dim, T * ratio]
@@ -83,7 +106,7 @@ ggml_tensor * decoder_trunk::build(graph & g, ggml_tensor * x) const {
     for (size_t i = 0; i < waves.size(); i++) {
         x = waves[i].build(g, x, "wave." + std::to_string(i));
     }
-    x = tap_time_first(g, "pcm_raw", conv_out.build(g, snake_out.build(g, x)));      // [1, T * hop]
+    x = tap_time_first(g, "pcm_raw", conv_out.build(g, snake_out.build(g, x)));      // [1, T * hop - lead]
     return ggml_clamp(g.ctx, x, -1.0f, 1.0f);
 }
 

@@ -12,15 +12,23 @@
 
 namespace omni {
 
-struct decoder_trunk_hparams : transformer_hparams {
-    explicit decoder_trunk_hparams(const gguf_keys & kv);
+// What no key says: which of its forms a component's trunk has.
+struct decoder_trunk_form {
+    bool projected;  // the transformer has a width of its own, between two projections; else it is latent_dim
+    bool trimmed;    // a wave block gives nothing for a stream's first stride (a trim of both ends of a whole signal)
+};
 
+struct decoder_trunk_hparams : transformer_hparams {
+    decoder_trunk_hparams(const gguf_keys & kv, const decoder_trunk_form & form);
+
+    decoder_trunk_form form;
+    int64_t sample_rate, hop;    // samples per row, once a stream runs
     int64_t latent_dim, decoder_dim, window;
     float   rms_eps, layer_norm_eps;
     std::vector<int32_t> upsample_rates, upsampling_ratios, residual_dilations;
     int64_t dwconv_kernel, conv_kernel, residual_kernel;
 
-    int64_t hop() const;         // samples per row
+    int64_t lead() const;        // samples that a stream's first row falls short of hop
     int64_t last_dim() const { return decoder_dim >> upsample_rates.size(); }
     window_hparams attention() const { return {n_embd, n_head, n_head_kv, head_dim, window, rope_theta}; }
 };
@@ -28,7 +36,7 @@ struct decoder_trunk_hparams : transformer_hparams {
 struct decoder_trunk {
     decoder_trunk(const loader & l, const decoder_trunk_hparams & hp);
 
-    // x [latent_dim, T] -> samples [1, T * hop], in [-1, 1]. Taps as [n_channels, T], channels fastest: transformer;
+    // x [latent_dim, T] -> samples [1, T * hop], or T * hop - lead where a stream starts, in [-1, 1]. Taps as [n_channels, T], channels fastest: transformer;
     // as [T, n_channels], time fastest: up.{i}.conv, up.{i}.out, conv_in, those of wave.{i}, pcm_raw (before the clamp)
     ggml_tensor * build(graph & g, ggml_tensor * x) const;
     size_t max_nodes() const;
@@ -48,7 +56,7 @@ struct decoder_trunk {
     };
 
     decoder_trunk_hparams hp;
-    ggml_tensor *in_w, *in_b, *norm, *out_w, *out_b;
+    ggml_tensor *in_w = nullptr, *in_b = nullptr, *norm, *out_w = nullptr, *out_b = nullptr;  // projections: if projected
     window_mask  window;
     std::vector<layer>      layers;
     std::vector<upsampling> ups;

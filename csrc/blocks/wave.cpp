@@ -17,7 +17,7 @@ ggml_tensor * residual_unit::build(graph & g, ggml_tensor * x) const {
 }
 
 wave_block::wave_block(const loader & l, const wave_block_hparams & hp)
-    : snake_in(l.scope("snake"), hp.n_in), conv(l.scope("conv"), hp.n_in, hp.n_out, 2 * hp.stride, hp.stride) {
+    : trimmed(hp.trimmed), snake_in(l.scope("snake"), hp.n_in), conv(l.scope("conv"), hp.n_in, hp.n_out, 2 * hp.stride, hp.stride) {
     for (size_t j = 0; j < hp.dilations.size(); j++) {
         units.emplace_back(l.scope("res").scope(int64_t(j)), hp.n_out, hp.residual_kernel, hp.dilations[j]);
     }
@@ -25,7 +25,7 @@ wave_block::wave_block(const loader & l, const wave_block_hparams & hp)
 
 ggml_tensor * wave_block::build(graph & g, ggml_tensor * x, const std::string & name) const {
     x = tap_time_first(g, name + ".snake", snake_in.build(g, x));
-    x = tap_time_first(g, name + ".conv", conv.build(g, x));
+    x = tap_time_first(g, name + ".conv", conv.build(g, x, trimmed && g.key.start));
     for (size_t j = 0; j < units.size(); j++) {
         x = tap_time_first(g, name + ".res." + std::to_string(j), units[j].build(g, x));
     }

@@ -26,14 +26,16 @@ struct wave_block_hparams {
     int64_t n_in, n_out, stride;  // the kernel of the transposed convolution is two strides
     int64_t residual_kernel;
     std::vector<int32_t> dilations;  // one residual unit each
+    bool trimmed;  // the transposed convolution gives nothing for a stream's first stride: see its `cut`
 };
 
 struct wave_block {
     wave_block(const loader & l, const wave_block_hparams & hp);
 
-    // [n_in, T] -> [n_out, T * stride]. Taps, time fastest: {name}.snake, {name}.conv, {name}.res.{j}, {name}.out
+    // [n_in, T] -> [n_out, T * stride], a stride less where a trimmed stream starts. Taps, time fastest: {name}.snake, {name}.conv, {name}.res.{j}, {name}.out
     ggml_tensor * build(graph & g, ggml_tensor * x, const std::string & name) const;
 
+    bool              trimmed;
     snake             snake_in;
     transposed_conv1d conv;
     std::vector<residual_unit> units;

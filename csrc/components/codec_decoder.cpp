@@ -3,30 +3,23 @@
 #include "blocks/rvq.h"
 #include "components/component.h"
 
-#include "core/error.h"
-
 namespace omni {
 
 namespace {
 
 struct codec_decoder final : component {
     explicit codec_decoder(const loader & l)
-        : sample_rate(l.kv.size("sample_rate")), hop(l.kv.size("hop")), quantizer(l, rvq_hparams(l.kv, l.kv.size("rvq_dim"))),
+        : quantizer(l, rvq_hparams(l.kv, l.kv.size("rvq_dim"))),
           pre_conv(l.scope("pre_conv"), quantizer.hp.n_out, l.kv.size("latent_dim"), l.kv.size("pre_conv_kernel")),
-          trunk(l, decoder_trunk_hparams(l.kv)) {
-        if (hop != trunk.hp.hop()) {
-            fail(OMNI_ERROR_FORMAT, "%s: codec_decoder.hop is %lld, expected %lld, the product of upsample_rates and upsampling_ratios",
-                 l.kv.file().path().c_str(), (long long) hop, (long long) trunk.hp.hop());
-        }
-    }
+          trunk(l, decoder_trunk_hparams(l.kv, {/*.projected =*/true, /*.trimmed =*/false})) {}
 
     omni_info info() const override {
         omni_info i{};
         i.kind        = OMNI_KIND_CODEC;
         i.n_vocab     = int32_t(quantizer.hp.codebook_size);
         i.n_groups    = int32_t(quantizer.hp.n_groups);
-        i.hop         = int32_t(hop);
-        i.sample_rate = int32_t(sample_rate);
+        i.hop         = int32_t(trunk.hp.hop);
+        i.sample_rate = int32_t(trunk.hp.sample_rate);
         return i;
     }
 
@@ -39,7 +32,6 @@ struct codec_decoder final : component {
         g.output("pcm", trunk.build(g, x));                                          // [1, n * hop]
     }
 
-    int64_t       sample_rate, hop;
     rvq           quantizer;
     causal_conv1d pre_conv;
     decoder_trunk trunk;

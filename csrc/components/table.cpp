@@ -15,6 +15,7 @@ static const component_entry table[] = {
     {"codec_decoder", make_codec_decoder},
     {"speaker_encoder", make_speaker_encoder},
     {"codec_encoder", make_codec_encoder},
+    {"code2wav", make_code2wav},
 };
 
 component_maker find_component(const std::string & name) {

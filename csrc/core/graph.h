@@ -35,8 +35,9 @@ struct graph_key {
     int32_t logits = 1;   // whether the output head is wanted
     int32_t grid_h = 0;   // rows and columns of the grid that the rows are places of, where they are
     int32_t grid_w = 0;
+    int32_t start = 0;    // whether a stream starts here, where that changes the number of rows
 
-    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w); }
+    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w, start); }
     bool operator<(const graph_key & o) const { return tied() < o.tied(); }
 };
 

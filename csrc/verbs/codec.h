@@ -7,8 +7,12 @@
 
 namespace omni {
 
-// codes [n_frames, n_groups] -> pcm [n_frames * hop]; the lane goes on where it stopped.
-void codec_decode(session & s, const omni_info & info, int64_t lane, const int32_t * codes, int64_t n_frames, float * pcm);
+// Samples that n_frames more frames give where the lane is.
+int64_t codec_samples(const session & s, const omni_info & info, int64_t lane, int64_t n_frames);
+
+// codes [n_frames, n_groups] -> pcm [codec_samples], at most n_max; the lane goes on where it stopped.
+void codec_decode(session & s, const omni_info & info, int64_t lane, const int32_t * codes, int64_t n_frames, float * pcm,
+                  int64_t n_max);
 
 // A whole clip: pcm [n] -> codes [n_frames, n_groups]; returns n_frames, which must be at most n_max.
 // Whole-clip taps, channels fastest: seanet, encoder_transformer (one row per row_samples), downsample (one per frame).

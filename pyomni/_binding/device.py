@@ -78,6 +78,7 @@ class Info:
     row_samples: int
     grid_merge: int
     n_deepstack: int
+    lead: int
     n_bytes: int
 
 

@@ -178,18 +178,31 @@ class Session(Handle):
         return codes, row_sum
 
     def codec_decode(self, codes: ArrayLike, lane: int = 0) -> Floats:
-        """Turn ``codes`` (int [n_frames, n_groups]) into PCM where ``lane`` was, float32 [n_frames * hop]."""
+        """Turn ``codes`` (int [n_frames, n_groups]) into PCM where ``lane`` was, float32 [n_samples]."""
         frames = array_of(codes, np.int32, 2, "codes")
         if frames.shape[1] != self.info.n_groups:
             raise errors.ArgumentError(
                 f"codes have shape {list(frames.shape)}, expected [n_frames, {self.info.n_groups}]"
             )
-        pcm = np.empty(frames.shape[0] * self.info.hop, np.float32)
-        if frames.shape[0]:
+        pcm = np.empty(self.codec_samples(len(frames), lane), np.float32)
+        if len(frames):
+            n_out = ffi.new("int64_t *")
             with checked() as call:
-                given = pointer_to(frames, "int32_t *"), frames.shape[0], pointer_to(pcm, "float *")
-                call(lib.omni_codec_decode, self.pointer, lane, *given)
+                given = pointer_to(frames, "int32_t *"), len(frames), pointer_to(pcm, "float *"), pcm.size
+                call(lib.omni_codec_decode, self.pointer, lane, *given, n_out)
         return pcm
+
+    def codec_samples(self, n_frames: int, lane: int = 0) -> int:
+        """Samples that ``codec_decode`` would make of ``n_frames`` where ``lane`` is: ``n_frames * hop``.
+
+        Less ``info.lead`` where the lane holds no frames yet; 0 of no frames.
+        """
+        if n_frames == 0:
+            return 0
+        n_out = ffi.new("int64_t *")
+        with checked() as call:
+            call(lib.omni_codec_decode, self.pointer, lane, ffi.NULL, n_frames, ffi.NULL, 0, n_out)
+        return int(n_out[0])
 
     def encode(self, rows: ArrayLike) -> Floats:
         """Turn ``rows`` (float32 [n, n_embd], n from ``n_rows_min`` on) into float32 [n_out, n_hidden]."""

@@ -23,20 +23,29 @@ class CodecDecoder:
     Parameters
     ----------
     model : Model
-        A codec decoder.
+        ``codec_decoder`` of a Qwen3-TTS file, ``code2wav`` of a Qwen3-Omni one.
     n_lanes : int
         Independent streams.
+
+    Attributes
+    ----------
+    hop : int
+        Samples of a frame.
+    lead : int
+        Samples that a stream's first frame falls short of that: n frames from the start give n * hop - lead.
+        0 for ``codec_decoder``.
     """
 
     def __init__(self, model: Model, n_lanes: int = 1) -> None:
         self.session = Session(model, n_lanes=n_lanes)
         self.n_groups = model.info.n_groups
         self.hop = model.info.hop
+        self.lead = model.info.lead
         self.sample_rate = model.info.sample_rate
         self.n_lanes = n_lanes
 
     def decode(self, codes: ArrayLike, lane: int = 0) -> NDArray[np.float32]:
-        """Decode ``codes`` (int [n_frames, n_groups]) to float32 [n_frames * hop] in [-1, 1].
+        """Decode ``codes`` (int [n_frames, n_groups]) to float32 [n_samples(n_frames, lane)] in [-1, 1].
 
         Raises
         ------
@@ -44,6 +53,18 @@ class CodecDecoder:
             The wrong number of groups, or a code outside the codebook.
         """
         return self.session.codec_decode(codes, lane)
+
+    def n_samples(self, n_frames: int, lane: int = 0) -> int:
+        """Samples that ``n_frames`` more frames give where ``lane`` is.
+
+        ``n_frames * hop``, less ``lead`` where the lane holds no frames yet.
+
+        Raises
+        ------
+        ArgumentError
+            No such lane, or less than 0 frames.
+        """
+        return self.session.codec_samples(n_frames, lane)
 
     def rewind(self, lane: int = 0) -> None:
         """Start the stream of ``lane`` afresh."""

@@ -7,8 +7,8 @@ from math import ceil, prod
 
 from pyomni.convert.json_config import Config
 from pyomni.convert.plan import Planned, books, copy
-from pyomni.convert.tensors_codec import conv
 from pyomni.convert.tensors_talker import MAX_GROUPS, MAX_LAYERS, check_attention
+from pyomni.convert.tensors_trunk import conv
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pyomni.convert.json_config import Config
 from pyomni.convert.plan import Planned
-from pyomni.convert.tensors_codec import conv
+from pyomni.convert.tensors_trunk import conv
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 

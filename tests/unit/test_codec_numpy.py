@@ -144,7 +144,7 @@ def test_no_frames_are_no_samples(tmp_path: Path) -> None:
         ({"n_head_kv": 3}, "n_head is 4, expected a multiple of n_head_kv, 3"),
         ({"head_dim": 5}, "head_dim is 5, expected an even number"),
         ({"decoder_dim": 30}, "decoder_dim is 30, expected a multiple of 2 to the number of upsample_rates"),
-        ({"upsample_rates": (3, 4)}, "wave.1.conv.weight"),
+        ({"upsample_rates": (3, 4), "hop": 48}, "wave.1.conv.weight"),
         ({"window": 1 << 20}, "window is 1048576, expected at most 65536"),
         ({"rms_eps": 0.0}, "rms_eps' is 0"),
         ({"window": None}, "window"),
