@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions, guard_frames
 from pyomni.pipelines import prompt
 from pyomni.pipelines.arriving import Arriving, ArrivingText
+from pyomni.pipelines.carry import CARRIED_TOKENS
 from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.long import PART_TOKENS, Part, Script, part_seed
 from pyomni.pipelines.prompt import PromptLayout
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from pyomni.text.tokenizer import Tokenizer
 
 __all__ = ["AnyVoice", "Planner", "Text", "find_voice", "joined"]
+
+I32 = npt.NDArray[np.int32]
 
 #: A text, or its pieces.
 Text = str | Iterable[str] | AsyncIterable[str]
@@ -64,6 +70,8 @@ class Planner:
             text = joined(pieces)
         ids = prompt.text_ids(self._tokenizer, text)
         parts = self._parts(self._tokenizer, text, ids, options.split or "auto")
+        if manner.made_up and options.split != "sentences":
+            parts = _with_short_lead(self._tokenizer, parts)
         if len(parts) < 2:
             plan = manner.plan(ids)
             return Script((Part(plan, text),), plan.options.seed)
@@ -138,6 +146,11 @@ class Manner:
     lay_out: Callable[..., PromptLayout]
     reference: prompt.Reference | None
 
+    @property
+    def made_up(self) -> bool:
+        """Whether the voice is in no prompt, but made up by the model for each."""
+        return self.who.kind in ("design", "none")
+
     def plan(self, ids: Sequence[int], **changes: Any) -> Plan:
         """Lay out a text that is all there; `changes` replace options."""
         options = replace(self.options, **changes)
@@ -146,6 +159,26 @@ class Manner:
         layout = self.lay_out(ids, streaming=settings.streaming_layout)
         fit = self.engine.fit(layout, settings, frames_asked=options.max_frames is not None)
         return replace(fit, speaker=self.who.embedding, reference=self.who.codes)
+
+    def plan_after(self, lead: Sequence[int], alone: Plan, ids: Sequence[int], codes: I32) -> Plan:
+        """Lay out a text that goes on with the voice of one spoken before.
+
+        Parameters
+        ----------
+        lead : sequence of int
+            Ids of the text spoken before.
+        alone : Plan
+            How this text would be spoken without it.
+        ids : sequence of int
+            Ids of this text.
+        codes : int32 [n_frames, n_groups]
+            Of the text spoken before.
+        """
+        settings = alone.options
+        before = prompt.Reference(tuple(lead), len(codes))
+        layout = self.lay_out(ids, streaming=settings.streaming_layout, reference=before)
+        fit = self.engine.fit(layout, settings, frames_asked=False)
+        return replace(fit, speaker=self.who.embedding, reference=codes)
 
     def plan_arriving(self, pieces: Iterable[str]) -> Plan:
         """Plan a text that is on its way, in the streaming layout."""
@@ -176,16 +209,30 @@ class Manner:
         options, most = self.options, self.options.max_frames
         seed = secrets.randbits(63) if options.seed is None else int(options.seed)
         parts = []
+        lead = self.tokenizer.encode(pieces[0].text)
         for index, piece in enumerate(pieces):
+            ids = self.tokenizer.encode(piece.text)
             # each with its own guard; the parts before may leave it fewer frames than it asks for
-            plan = self.plan(self.tokenizer.encode(piece.text), seed=part_seed(seed, index), max_frames=None)
+            plan = self.plan(ids, seed=part_seed(seed, index), max_frames=None)
             if most is not None:
                 settings = plan.options
                 n = min(settings.max_frames, most)
                 settings = replace(settings, max_frames=n, min_frames=min(settings.min_frames, n))
                 plan = replace(plan, options=settings)
-            parts.append(Part(plan, piece.text, options.pause_after(piece.end)))
+            after = partial(self.plan_after, lead, plan, ids) if self.made_up and index else None
+            parts.append(Part(plan, piece.text, options.pause_after(piece.end), after))
         return Script(tuple(parts), seed, most)
+
+
+def _with_short_lead(tokenizer: Tokenizer, pieces: list[Piece]) -> list[Piece]:
+    """Cut the first piece after some of its sentences, if it is long: the others' prompts will hold it."""
+    if len(pieces) < 2:
+        return pieces
+    lead, *more = split(pieces[0].text, lambda part: len(tokenizer.encode(part)), CARRIED_TOKENS)
+    if not more or lead.end != "sentence":
+        return pieces
+    rest = Piece(pieces[0].text[len(lead.text) :].strip(), pieces[0].end)
+    return [lead, rest, *pieces[1:]]
 
 
 def _pieces_of(text: Iterable[str] | AsyncIterable[str]) -> Iterable[str]:

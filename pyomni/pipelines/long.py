@@ -1,6 +1,7 @@
 """Texts of any length: parts spoken one by one or on several lanes, joined in order, at flat memory.
 
-Each part is a generation of its own, with the codes it has alone. Between two parts the sound goes to silence
+Each part is a generation of its own, with the codes it has alone; where the voice is in no prompt, the parts after the
+first go on with its voice (`pyomni.pipelines.carry`). Between two parts the sound goes to silence
 within `FADE_S`, stays there for the pause, and comes back as fast: nothing is cut away, and no step is left
 that could click. Before the first part and after the last nothing is changed, so a text of one part sounds as
 if there were no parts.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, InternalError
 from pyomni.options import SpeechOptions
+from pyomni.pipelines import carry
 from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.prompt import PromptLayout
 from pyomni.pipelines.resume import SavedSpeech
@@ -60,11 +62,15 @@ class Part:
         What.
     pause : float
         Seconds of silence after it, if another part follows.
+    follows : callable (int32 [n_frames, n_groups]) -> Plan, or None
+        Makes the plan from the codes of the first part, whose voice this one goes on with; None: its voice is in
+        `plan`.
     """
 
     plan: Plan
     text: str = ""
     pause: float = 0.0
+    follows: Callable[[I32], Plan] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,6 @@ class Script:
     seed: int
     max_frames: int | None = None
 
-    @property
-    def plans(self) -> list[Plan]:
-        """The plans of the parts."""
-        return [part.plan for part in self.parts]
-
     def close(self) -> None:
         """Close the iterators that text comes from."""
         for part in self.parts:
@@ -106,7 +107,8 @@ class SpokenPiece:
     text : str
         What it says.
     seed : int
-        Gives this piece the same codes when it is spoken alone.
+        Gives this piece the same codes when it is spoken alone; after the first one, not so for a described voice
+        or none, which goes on with the voice of the first (`pyomni.pipelines.carry`).
     first_frame, n_frames : int
         Where its codes lie among those of the speech.
     first_sample, n_samples : int
@@ -233,7 +235,7 @@ def perform(
         The parts and the pauses between them.
     """
     rate = engine.meta.sample_rate
-    pause = 0.0
+    pause, n_leading = 0.0, 0
     for part, frames in perform_codes(script, events, made, offset):
         first = part is script.parts[0]
         if pause > 0:
@@ -242,7 +244,10 @@ def perform(
             yield silence
         first_frame, first_sample = made.frames.n, made.n_samples
         made.n_blocks = 0 if part.plan.saved is None else part.plan.saved.n_blocks
-        blocks = engine.pcm(frames, made.timings, part.plan.reference, part.plan.saved)
+        reference = part.plan.reference
+        if part.follows is not None and n_leading:
+            reference = made.frames.array(engine.meta.n_groups)[:n_leading]
+        blocks = engine.pcm(frames, made.timings, reference, part.plan.saved)
         edges = round(FADE_S * rate)
         for block in faded(blocks, 0 if first else edges, 0 if part is script.parts[-1] else edges):
             made.n_samples += len(block)
@@ -260,6 +265,8 @@ def perform(
                 )
             )
         pause = part.pause
+        if first:
+            n_leading = made.frames.n
 
 
 def faded(blocks: Iterable[F32], n_in: int, n_out: int) -> Iterator[F32]:
@@ -295,7 +302,15 @@ def _rise(n: int) -> F32:
 
 def start(engine: SpeechEngine, scripts: Sequence[Script], timings: Timings) -> InOrder:
     """Start the parts of all scripts on the lanes of a model; call it inside `SpeechEngine.use`."""
-    return InOrder(engine.events([plan for script in scripts for plan in script.plans], timings))
+    plans: list[Plan] = []
+    followers: dict[int, carry.Follower] = {}
+    for script in scripts:
+        leader = len(plans)
+        for part in script.parts:
+            if part.follows is not None:
+                followers[len(plans)] = carry.Follower(leader, part.follows)
+            plans.append(part.plan)
+    return InOrder(carry.run(engine, plans, followers, timings))
 
 
 def save(engine: SpeechEngine, script: Script, made: Made) -> SavedSpeech:
