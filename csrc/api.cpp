@@ -176,6 +176,16 @@ omni_status omni_lm_embed(omni_session * s, int32_t table, const int32_t * ids, 
     });
 }
 
+omni_status omni_lm_project(omni_session * s, int32_t which, const float * in, int32_t n, float * out, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_LM, "project rows");
+        need(in, "rows");
+        need(out, "out");
+        const session::use use(*s->s);
+        lm_project(*s->s, s->c->info(), which, in, n, out);
+    });
+}
+
 omni_status omni_lm_decode(omni_session * s, const omni_lm_input * in, const omni_lm_output * out, omni_error * err) {
     return guarded(err, [&] {
         need_kind(s, OMNI_KIND_LM, "decode rows");

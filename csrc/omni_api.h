@@ -48,12 +48,18 @@ typedef struct omni_info {
     int32_t grid_merge;      /* encoder: its rows are patches of a grid, of which this many times this many become one; 0: no grid */
     int32_t n_deepstack;     /* encoder: further rows it gives beside each of its own; lm: levels of them it takes */
     int32_t lead;            /* codec decoder: samples that a stream's first frame falls short of hop, mostly 0 */
+    int32_t n_axes;          /* lm: axes of a position                                   */
+    int32_t accept_layer;    /* lm: how many layers its accepted rows went through; 0: it has none */
+    int32_t n_projections;   /* lm: ways omni_lm_project knows                           */
+    int32_t n_embd_proj;     /* lm: width of the rows omni_lm_project takes              */
     int64_t n_bytes;         /* weights on the device                                    */
 } omni_info;
 
 typedef struct omni_lm_input { /* the same number of rows for each of n_lanes sequences  */
     const int32_t * lanes;   /* [n_lanes], ascending: the sequences that take part       */
     const float   * embeds;  /* [n_lanes, n, n_embd]                                     */
+    const float   * positions; /* [n_lanes, n, n_axes], where it has several axes; NULL: n_past and on, on every axis */
+    const float   * deepstack; /* [n_lanes, n_deepstack, n, n_embd], added behind the first layers; NULL: nothing is */
     int32_t n_lanes, n;
     int32_t head;            /* which output head, for a code predictor; else 0          */
 } omni_lm_input;
@@ -61,6 +67,7 @@ typedef struct omni_lm_input { /* the same number of rows for each of n_lanes se
 typedef struct omni_lm_output { /* NULL = not wanted                                     */
     float * logits;          /* [n_lanes, n_vocab],  last position                       */
     float * hidden;          /* [n_lanes, n_hidden], last position                       */
+    float * accepted;        /* [n_lanes, n, n_embd], each row behind accept_layer layers, without a norm */
 } omni_lm_output;
 
 typedef struct omni_draw {   /* how code groups are drawn inside a graph                 */
@@ -99,6 +106,10 @@ int32_t     omni_log_drain(char * out, int32_t n_max);    /* ggml's log lines si
 
 omni_status omni_lm_embed(omni_session * s, int32_t table, const int32_t * ids, int32_t n, float * out,
                           omni_error * err);              /* out [n, n_embd]                                        */
+/* Rows of another network, in [n, n_embd_proj], into rows of this one: out [n, n_embd]. */
+omni_status omni_lm_project(omni_session * s, int32_t which, const float * in, int32_t n, float * out, omni_error * err);
+
+/* The place a row takes in the KV cache is counted from n_past on, whatever its position. */
 omni_status omni_lm_decode(omni_session * s, const omni_lm_input * in, const omni_lm_output * out, omni_error * err);
 
 /* A whole frame of a code predictor in one graph: codes [n_lanes, n_groups] with code0 first,

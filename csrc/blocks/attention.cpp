@@ -26,8 +26,8 @@ ggml_tensor * attention::build(graph & g, ggml_tensor * x, const kv_inputs & in)
         xq = rms_norm(g, xq, q_norm, hp.rms_eps);
         xk = rms_norm(g, xk, k_norm, hp.rms_eps);
     }
-    xq = rope(g, xq, in.pos, hp.rope_theta);
-    xk = rope(g, xk, in.pos, hp.rope_theta);
+    xq = in.turns ? rope(g, xq, in.turns) : rope(g, xq, in.pos, hp.rope_theta);
+    xk = in.turns ? rope(g, xk, in.turns) : rope(g, xk, in.pos, hp.rope_theta);
     cache.write(g, ggml_reshape_2d(c, xk, hp.head_dim * hp.n_head_kv, n_rows), xv, in);
 
     xq = ggml_reshape_4d(c, xq, hp.head_dim, hp.n_head, in.n, in.n_lanes);

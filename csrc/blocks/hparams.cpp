@@ -6,8 +6,8 @@ namespace omni {
 
 static const int64_t max_layers = 1024;
 
-transformer_hparams::transformer_hparams(const gguf_keys & kv)
-    : n_layer(kv.size("n_layer")), n_embd(kv.size("n_embd")), n_ff(kv.size("n_ff")), n_head(kv.size("n_head")),
+transformer_hparams::transformer_hparams(const gguf_keys & kv, bool dense)
+    : n_layer(kv.size("n_layer")), n_embd(kv.size("n_embd")), n_ff(dense ? kv.size("n_ff") : 0), n_head(kv.size("n_head")),
       n_head_kv(kv.size("n_head_kv")), head_dim(kv.size("head_dim")), rope_theta(kv.above_zero("rope_theta")) {
     const char * path = kv.file().path().c_str();
     if (n_layer > max_layers) {

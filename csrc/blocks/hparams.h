@@ -6,7 +6,7 @@
 namespace omni {
 
 struct transformer_hparams {
-    explicit transformer_hparams(const gguf_keys & kv);
+    explicit transformer_hparams(const gguf_keys & kv, bool dense = true);  // without dense layers n_ff is 0, and no key
 
     int64_t kv_width() const { return n_head_kv * head_dim; }
 

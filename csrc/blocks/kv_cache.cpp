@@ -6,13 +6,14 @@ namespace omni {
 
 static std::string step_name(const char * name, int64_t step) { return std::string(name) + "." + std::to_string(step); }
 
-kv_inputs kv_inputs::make(graph & g, int64_t n, int64_t n_kv, int64_t width, int64_t step) {
+kv_inputs kv_inputs::make(graph & g, int64_t n, int64_t n_kv, int64_t width, int64_t step, const rope_axes * axes) {
     const int64_t n_lanes = g.key.n_lanes;
     kv_inputs in;
     in.n       = n;
     in.n_lanes = n_lanes;
     in.n_kv    = n_kv;
-    in.pos     = g.input(step_name("pos", step), GGML_TYPE_I32, n * n_lanes);
+    in.pos     = axes ? nullptr : g.input(step_name("pos", step), GGML_TYPE_I32, n * n_lanes);
+    in.turns   = axes ? g.input(step_name("turns", step), GGML_TYPE_F32, axes->head_dim, n * n_lanes) : nullptr;
     in.k_rows  = g.input(step_name("k_rows", step), GGML_TYPE_I64, n * n_lanes);
     in.v_rows  = g.input(step_name("v_rows", step), GGML_TYPE_I64, width * n * n_lanes);
     in.mask    = g.input(step_name("mask", step), GGML_TYPE_F32, n_kv, n, 1, n_lanes);
@@ -21,7 +22,7 @@ kv_inputs kv_inputs::make(graph & g, int64_t n, int64_t n_kv, int64_t width, int
 
 kv_feed::kv_feed(const session & s, int64_t lane0, const std::vector<int64_t> & n_past, int64_t n, int64_t n_kv, int64_t width,
                  int64_t step)
-    : names_{step_name("pos", step), step_name("k_rows", step), step_name("v_rows", step), step_name("mask", step)} {
+    : names_{step_name("pos", step), step_name("k_rows", step), step_name("v_rows", step), step_name("mask", step), step_name("turns", step)} {
     const int64_t n_lanes = int64_t(n_past.size());
     const int64_t n_rows  = s.n_ctx_padded();
     pos_.resize(size_t(n * n_lanes));
@@ -46,11 +47,22 @@ kv_feed::kv_feed(const session & s, int64_t lane0, const std::vector<int64_t> & 
     }
 }
 
+void kv_feed::turn(const rope_axes & axes, const float * positions) {
+    std::vector<float> places;
+    if (!positions) {
+        for (int32_t at : pos_) {
+            places.insert(places.end(), axes.n_axes(), float(at));
+        }
+    }
+    turns_ = rope_turns(axes, positions ? positions : places.data(), int64_t(pos_.size()));
+}
+
 void kv_feed::append(std::vector<feed> & in) const {
     in.push_back({names_[0].c_str(), pos_.data(), pos_.size() * sizeof(pos_[0])});
     in.push_back({names_[1].c_str(), k_rows_.data(), k_rows_.size() * sizeof(k_rows_[0])});
     in.push_back({names_[2].c_str(), v_rows_.data(), v_rows_.size() * sizeof(v_rows_[0])});
     in.push_back({names_[3].c_str(), mask_.data(), mask_.size() * sizeof(mask_[0])});
+    in.push_back({names_[4].c_str(), turns_.data(), turns_.size() * sizeof(turns_[0])});
 }
 
 kv_cache::kv_cache(const loader & l, int64_t n_head_kv, int64_t head_dim)

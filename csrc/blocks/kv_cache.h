@@ -2,6 +2,7 @@
 // read is the live part, in whole blocks, with a mask over the rows that are not there yet.
 #pragma once
 
+#include "blocks/rope.h"
 #include "core/graph.h"
 #include "core/session.h"
 
@@ -13,12 +14,13 @@ namespace omni {
 // Graph inputs that every layer shares. `step` tells apart several decodes inside one graph.
 struct kv_inputs {
     ggml_tensor * pos;     // I32 [n * n_lanes]
+    ggml_tensor * turns;   // F32 [head_dim, n * n_lanes] where positions have several axes, and then in place of pos
     ggml_tensor * k_rows;  // I64 [n * n_lanes]: where each row's keys go
     ggml_tensor * v_rows;  // I64 [width * n * n_lanes]: where each row's values go, one by one (they lie transposed)
     ggml_tensor * mask;    // F32 [n_kv, n, 1, n_lanes]: 0 or -inf
     int64_t       n, n_lanes, n_kv;
 
-    static kv_inputs make(graph & g, int64_t n, int64_t n_kv, int64_t width, int64_t step = 0);
+    static kv_inputs make(graph & g, int64_t n, int64_t n_kv, int64_t width, int64_t step = 0, const rope_axes * axes = nullptr);
 };
 
 // The host's side of the same inputs. For each lane of [lane0, lane0 + n_past.size()): n rows from position n_past on;
@@ -27,13 +29,15 @@ class kv_feed {
   public:
     kv_feed(const session & s, int64_t lane0, const std::vector<int64_t> & n_past, int64_t n, int64_t n_kv, int64_t width,
             int64_t step = 0);
+    // Positions of several axes, [n * n_lanes, n_axes]; nullptr: each row's place in the cache, on all of them.
+    void turn(const rope_axes & axes, const float * positions);
     void append(std::vector<feed> & in) const;
 
   private:
-    std::string          names_[4];
+    std::string          names_[5];
     std::vector<int32_t> pos_;
     std::vector<int64_t> k_rows_, v_rows_;
-    std::vector<float>   mask_;
+    std::vector<float>   mask_, turns_;
 };
 
 struct kv_cache {

@@ -7,7 +7,7 @@ namespace omni {
 
 // down(silu(gate(x)) * up(x)).
 struct swiglu_mlp {
-    swiglu_mlp(const loader & l, int64_t n_embd, int64_t n_ff);
+    swiglu_mlp(const loader & l, int64_t n_embd, int64_t n_ff, const std::string & suffix = "");  // of the tensors' names
 
     ggml_tensor * build(graph & g, ggml_tensor * x, int64_t n_lanes) const;  // [n_embd, n * n_lanes], the same out
 

@@ -46,6 +46,7 @@ struct code_predictor final : component {
         i.n_heads_out = int32_t(n_groups - 1);
         i.n_groups    = int32_t(n_groups);
         i.n_ctx_max   = int32_t(hp.n_ctx_max);
+        i.n_axes      = 1;
         return i;
     }
 
@@ -65,7 +66,7 @@ struct code_predictor final : component {
         if (g.key.verb == verb_groups) {
             return build_frame(g);
         }
-        const kv_inputs in = kv_inputs::make(g, g.key.n, g.key.n_kv, hp.kv_width());
+        const kv_inputs in = blocks.inputs(g, g.key.n);
         ggml_tensor * x = step(g, g.input("embeds", GGML_TYPE_F32, n_embd_in, in.n * in.n_lanes), in);
         g.output("hidden", g.tap("hidden", x));
         if (g.key.logits) {
@@ -96,7 +97,7 @@ struct code_predictor final : component {
         ggml_tensor * x   = ggml_concat(c, hidden, ggml_reshape_3d(c, row, n_embd_in, 1, n_lanes), 1);
         x = ggml_reshape_2d(c, x, n_embd_in, 2 * n_lanes);
         for (int64_t k = 0; k < n_groups - 1; k++) {
-            const kv_inputs in = kv_inputs::make(g, k == 0 ? 2 : 1, g.key.n_kv, hp.kv_width(), k);
+            const kv_inputs in = blocks.inputs(g, k == 0 ? 2 : 1, k);
             ggml_tensor * logits = linear_rows(g, codec_head[size_t(k)], step(g, x, in), nullptr);  // [n_vocab, n_lanes]
             code = draw(g, logits, uniforms, params, k);
             g.output("code." + std::to_string(k + 1), code);

@@ -1,6 +1,7 @@
 // What a component is: a constructor that asks for every tensor and every piece of state, and two methods.
 #pragma once
 
+#include "blocks/rope.h"
 #include "core/graph.h"
 #include "core/loader.h"
 #include "omni.h"
@@ -20,6 +21,7 @@ struct component {
     virtual int64_t table_size(int32_t /*table*/) const { return 0; }  // rows of an embedding table
     virtual int64_t n_first_codes() const { return 0; }                // ids group 0 of a frame may have
     virtual int64_t kv_width() const { return 0; }                     // floats of a KV row
+    virtual const rope_axes * axes() const { return nullptr; }         // where positions have several axes
 
     virtual int64_t n_rows_out(int64_t n) const { return n; }          // what an encoder makes of n rows
 
@@ -33,6 +35,7 @@ using component_maker = std::unique_ptr<component> (*)(const loader & l);
 component_maker find_component(const std::string & name);  // table.cpp; fails where this build has none of that name
 
 // One maker per network, each in the file of its name.
+std::unique_ptr<component> make_thinker(const loader & l);
 std::unique_ptr<component> make_talker(const loader & l);
 std::unique_ptr<component> make_code_predictor(const loader & l);
 std::unique_ptr<component> make_codec_decoder(const loader & l);

@@ -10,6 +10,7 @@ struct component_entry {
 };
 
 static const component_entry table[] = {
+    {"thinker", make_thinker},
     {"talker", make_talker},
     {"code_predictor", make_code_predictor},
     {"codec_decoder", make_codec_decoder},

@@ -102,6 +102,8 @@ float gguf_file::f32(const std::string & key) const { return gguf_get_val_f32(gg
 
 bool gguf_file::boolean(const std::string & key) const { return gguf_get_val_bool(gguf_, find(key, GGUF_TYPE_BOOL)); }
 
+std::string gguf_file::text(const std::string & key) const { return gguf_get_val_str(gguf_, find(key, GGUF_TYPE_STRING)); }
+
 std::vector<int32_t> gguf_file::i32_array(const std::string & key) const {
     const int64_t id = find_array(key, GGUF_TYPE_INT32);
     const size_t n = gguf_get_arr_n(gguf_, id);

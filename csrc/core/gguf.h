@@ -28,6 +28,7 @@ class gguf_file {
     uint32_t u32(const std::string & key) const;
     float f32(const std::string & key) const;
     bool boolean(const std::string & key) const;
+    std::string text(const std::string & key) const;
     std::vector<int32_t> i32_array(const std::string & key) const;
     std::vector<std::string> strings(const std::string & key) const;
 

@@ -16,6 +16,7 @@ namespace omni {
 
 enum graph_verb : int32_t {
     verb_embed,
+    verb_project,
     verb_decode,
     verb_groups,
     verb_codes_to_pcm,
@@ -36,8 +37,10 @@ struct graph_key {
     int32_t grid_h = 0;   // rows and columns of the grid that the rows are places of, where they are
     int32_t grid_w = 0;
     int32_t start = 0;    // whether a stream starts here, where that changes the number of rows
+    int32_t added = 0;    // whether rows are added behind the first layers
+    int32_t accept = 0;   // whether the accepted layer's rows are wanted
 
-    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w, start); }
+    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w, start, added, accept); }
     bool operator<(const graph_key & o) const { return tied() < o.tied(); }
 };
 

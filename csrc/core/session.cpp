@@ -106,7 +106,7 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
     const ggml_status status = ggml_backend_sched_graph_compute(b.sched.get(), b.g->cgraph());
     if (status != GGML_STATUS_SUCCESS) {
         for (int32_t i = 0; i < key.n_lanes; i++) {
-            broken_[size_t(key.lane0 + i)] = key.verb != verb_embed && key.verb != verb_encode;  // which keep nothing
+            broken_[size_t(key.lane0 + i)] = key.verb != verb_embed && key.verb != verb_project && key.verb != verb_encode;  // which keep nothing
         }
         if (status == GGML_STATUS_ABORTED) {
             fail(OMNI_ERROR_CANCELLED, "the call was cancelled");

@@ -79,6 +79,10 @@ class Info:
     grid_merge: int
     n_deepstack: int
     lead: int
+    n_axes: int
+    accept_layer: int
+    n_projections: int
+    n_embd_proj: int
     n_bytes: int
 
 

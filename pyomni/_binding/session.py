@@ -95,14 +95,49 @@ class Session(Handle):
             call(lib.omni_lm_embed, self.pointer, table, *pointers)
         return out
 
-    def lm_decode(self, rows: ArrayLike, lanes: ArrayLike, head: int = 0) -> tuple[Floats, Floats]:
+    def lm_project(self, which: int, rows: ArrayLike) -> Floats:
+        """Turn another network's ``rows`` (float32 [n, n_embd_proj]) into rows of this one, [n, n_embd]."""
+        given = array_of(rows, np.float32, 2, "rows")
+        if given.shape[1] != self.info.n_embd_proj and self.info.n_projections:
+            raise errors.ArgumentError(
+                f"rows have shape {list(given.shape)}, expected [n, {self.info.n_embd_proj}]"
+            )
+        out = np.empty((given.shape[0], self.info.n_embd), np.float32)
+        with checked() as call:
+            pointers = pointer_to(given, "float *"), given.shape[0], pointer_to(out, "float *")
+            call(lib.omni_lm_project, self.pointer, which, *pointers)
+        return out
+
+    def lm_decode(
+        self,
+        rows: ArrayLike,
+        lanes: ArrayLike,
+        head: int = 0,
+        positions: ArrayLike | None = None,
+        deepstack: ArrayLike | None = None,
+        accepted: bool = False,
+    ) -> tuple[Floats, Floats, Floats | None]:
         """Append ``rows`` (float32 [n_lanes, n, n_embd]) to ``lanes`` (int [n_lanes], ascending).
+
+        Parameters
+        ----------
+        rows, lanes
+            As above.
+        head : int
+            Output head.
+        positions : float32 [n_lanes, n, n_axes], optional
+            Where a component has several axes; by default places in the cache, on every axis.
+        deepstack : float32 [n_lanes, n_deepstack, n, n_embd], optional
+            Rows added behind the first layers.
+        accepted : bool
+            Whether the rows behind ``info.accept_layer`` layers are wanted.
 
         Returns
         -------
         logits : float32 [n_lanes, n_vocab]
         hidden : float32 [n_lanes, n_hidden]
             Of each lane's last position.
+        accepted : float32 [n_lanes, n, n_embd] or None
 
         Raises
         ------
@@ -111,20 +146,26 @@ class Session(Handle):
         """
         embeds = array_of(rows, np.float32, 3, "rows")
         which = array_of(lanes, np.int32, 1, "lanes")
-        if embeds.shape[0] != which.size or embeds.shape[2] != self.info.n_embd:
+        info, n_lanes, n = self.info, which.size, embeds.shape[1]
+        if embeds.shape[0] != n_lanes or embeds.shape[2] != info.n_embd:
             raise errors.ArgumentError(
-                f"rows have shape {list(embeds.shape)}, expected [{which.size}, n, {self.info.n_embd}]"
+                f"rows have shape {list(embeds.shape)}, expected [{n_lanes}, n, {info.n_embd}]"
             )
-        logits = np.empty((which.size, self.info.n_vocab), np.float32)
-        hidden = np.empty((which.size, self.info.n_hidden), np.float32)
+        places = _shaped(positions, (n_lanes, n, info.n_axes), "positions")
+        added = _shaped(deepstack, (n_lanes, info.n_deepstack, n, info.n_embd), "deepstack rows")
+        logits = np.empty((n_lanes, info.n_vocab), np.float32)
+        hidden = np.empty((n_lanes, info.n_hidden), np.float32)
+        behind = np.empty(embeds.shape, np.float32) if accepted else None
         given = ffi.new("omni_lm_input *")
         given.lanes, given.embeds = pointer_to(which, "int32_t *"), pointer_to(embeds, "float *")
-        given.n_lanes, given.n, given.head = which.size, embeds.shape[1], head
+        given.positions, given.deepstack = pointer_to(places, "float *"), pointer_to(added, "float *")
+        given.n_lanes, given.n, given.head = n_lanes, n, head
         wanted = ffi.new("omni_lm_output *")
         wanted.logits, wanted.hidden = pointer_to(logits, "float *"), pointer_to(hidden, "float *")
+        wanted.accepted = pointer_to(behind, "float *")
         with checked() as call:
             call(lib.omni_lm_decode, self.pointer, given, wanted)
-        return logits, hidden
+        return logits, hidden, behind
 
     def lm_groups(
         self,
@@ -264,3 +305,13 @@ class Session(Handle):
             )
             call(lib.omni_codec_encode, self.pointer, *given)
         return codes[: n_frames[0]]
+
+
+def _shaped(x: ArrayLike | None, shape: tuple[int, ...], what: str) -> Floats | None:
+    """``x`` in float32 where it is given, or ArgumentError."""
+    if x is None:
+        return None
+    array = array_of(x, np.float32, len(shape), what)
+    if array.shape != shape:
+        raise errors.ArgumentError(f"{what} have shape {list(array.shape)}, expected {list(shape)}")
+    return array

@@ -1,4 +1,4 @@
-"""Language models: talker and code predictor."""
+"""Language models: thinker, talker and code predictor."""
 
 from __future__ import annotations
 
@@ -14,13 +14,28 @@ TEXT: Final = 0
 """The talker's text table: the text embedding through the text projection."""
 CODEC: Final = 1
 """The talker's codec table: control ids, languages, speakers and code group 0."""
+TOKENS: Final = 0
+"""The thinker's only table."""
+TEXT_ROWS: Final = 0
+"""The projection of Qwen3-Omni's talker for the thinker's embedding rows, as of text."""
+HIDDEN_ROWS: Final = 1
+"""The projection of Qwen3-Omni's talker for the thinker's accepted rows, as of sound and sight."""
 
 
 class Step(NamedTuple):
-    """What a decode leaves: logits float32 [n_lanes, n_vocab] and hidden float32 [n_lanes, n_hidden]."""
+    """What a decode leaves of each lane.
+
+    Attributes
+    ----------
+    logits : float32 [n_lanes, n_vocab], last position
+    hidden : float32 [n_lanes, n_hidden], last position, normed
+    accepted : float32 [n_lanes, n, n_embd], every row behind ``info.accept_layer`` layers, without a norm;
+        None where it was not asked for
+    """
 
     logits: NDArray[np.float32]
     hidden: NDArray[np.float32]
+    accepted: NDArray[np.float32] | None = None
 
 
 class DecoderLM:
@@ -29,7 +44,7 @@ class DecoderLM:
     Parameters
     ----------
     model : Model
-        A talker or code predictor.
+        A thinker, talker or code predictor.
     n_ctx : int
         Positions each lane can hold.
     n_lanes : int
@@ -45,7 +60,8 @@ class DecoderLM:
     def embed(self, table: int, ids: ArrayLike) -> NDArray[np.float32]:
         """Look up ``ids`` (int [n]) in ``table``: float32 [n, n_embd].
 
-        A talker has ``TEXT`` and ``CODEC``; table g - 1 of a code predictor embeds code group g.
+        A thinker has ``TOKENS``; a talker ``TEXT`` (Qwen3-TTS only) and ``CODEC``; table g - 1 of a code
+        predictor embeds code group g.
 
         Raises
         ------
@@ -54,7 +70,36 @@ class DecoderLM:
         """
         return self.session.lm_embed(table, ids)
 
-    def decode(self, rows: ArrayLike, *, lanes: Sequence[int] | None = None, head: int = 0) -> Step:
+    def project(self, which: int, rows: ArrayLike) -> NDArray[np.float32]:
+        """Turn a thinker's rows into rows of Qwen3-Omni's talker, one by one.
+
+        Parameters
+        ----------
+        which : ``TEXT_ROWS`` or ``HIDDEN_ROWS``
+        rows : float32 [n, info.n_embd_proj]
+            Embedding rows of text, or accepted rows of sound and sight.
+
+        Returns
+        -------
+        float32 [n, n_embd]
+
+        Raises
+        ------
+        ArgumentError
+            No such projection (other components have none), or rows of another width.
+        """
+        return self.session.lm_project(which, rows)
+
+    def decode(
+        self,
+        rows: ArrayLike,
+        *,
+        lanes: Sequence[int] | None = None,
+        head: int = 0,
+        positions: ArrayLike | None = None,
+        deepstack: ArrayLike | None = None,
+        accepted: bool = False,
+    ) -> Step:
         """Append rows to lanes and return each lane's last position.
 
         Parameters
@@ -65,17 +110,28 @@ class DecoderLM:
             Ascending; by default 0, 1, ... as many as ``rows`` has.
         head : int
             Output head of a code predictor: ``g - 1`` predicts code group g.
+        positions : float32 [n_lanes, n, n_axes] or [n, n_axes], optional
+            Of a thinker or of Qwen3-Omni's talker: time, height and width, not necessarily whole. By default
+            a row's place in the cache, on every axis. Places are counted on whatever the positions are.
+        deepstack : float32 [n_lanes, n_deepstack, n, n_embd] or [n_deepstack, n, n_embd], optional
+            Of a thinker: rows added behind its first layers, zero where nothing is seen.
+        accepted : bool
+            Whether ``Step.accepted`` is wanted (a thinker's, where ``info.accept_layer`` is not 0).
 
         Raises
         ------
+        ArgumentError
+            Shapes that do not fit, or something this component does not have.
         ContextFull
             The rows do not fit into n_ctx; nothing was changed.
         """
         given = np.asarray(rows, np.float32)
         if given.ndim == 2:
             given = given[None]
-        logits, hidden = self.session.lm_decode(given, range(len(given)) if lanes is None else lanes, head)
-        return Step(logits, hidden)
+            positions = None if positions is None else np.asarray(positions, np.float32)[None]
+            deepstack = None if deepstack is None else np.asarray(deepstack, np.float32)[None]
+        which = range(len(given)) if lanes is None else lanes
+        return Step(*self.session.lm_decode(given, which, head, positions, deepstack, accepted))
 
     def groups(
         self,
