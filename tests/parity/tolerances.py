@@ -38,5 +38,7 @@ TOLERANCES = {
     ),
     "full decoder": Tolerance(3e-6, "all of the above, at PCM magnitude"),
     "codec encoder": Tolerance(1e-5, "convolutions, layers and a strided convolution, at rms of order 1"),
+    "code2wav": Tolerance(3e-6, "codes to samples, clamped, at PCM magnitude"),
+    "code2wav stages": Tolerance(1e-5, "a tap of the running network, as running stages"),
     "codes to waveform": Tolerance(2e-6, "the same as a user gets it, after the clamp"),
 }
