@@ -42,5 +42,6 @@ std::unique_ptr<component> make_codec_decoder(const loader & l);
 std::unique_ptr<component> make_speaker_encoder(const loader & l);
 std::unique_ptr<component> make_codec_encoder(const loader & l);
 std::unique_ptr<component> make_code2wav(const loader & l);
+std::unique_ptr<component> make_vision_encoder(const loader & l);
 
 } // namespace omni

@@ -17,6 +17,7 @@ static const component_entry table[] = {
     {"speaker_encoder", make_speaker_encoder},
     {"codec_encoder", make_codec_encoder},
     {"code2wav", make_code2wav},
+    {"vision_encoder", make_vision_encoder},
 };
 
 component_maker find_component(const std::string & name) {
