@@ -184,17 +184,17 @@ def _indexes(c: Config) -> tuple[int, ...]:
     key, depth = "deepstack_visual_indexes", c.whole("depth", high=1024)
     found = c.values.get(key)
     whole = isinstance(found, list) and all(type(i) is int and 0 <= i < depth for i in found)
-    if not whole or sorted(set(found)) != found:
-        raise c.fail(key, f"ascending block numbers from 0 to {depth - 1}")
-    return tuple(found)
+    if isinstance(found, list) and whole and sorted(set(found)) == found:
+        return tuple(found)
+    raise c.fail(key, f"ascending block numbers from 0 to {depth - 1}")
 
 
 def _numbers(c: Config, key: str, low: float) -> tuple[float, ...]:
     found = c.values.get(key)
-    number = isinstance(found, list) and all(type(v) in (int, float) and low <= v <= 1e3 for v in found)
-    if not number or len(found) != 3:  # type: ignore[arg-type]
-        raise c.fail(key, f"three numbers from {low:g} to 1000")
-    return tuple(float(v) for v in found)  # type: ignore[union-attr]
+    within = isinstance(found, list) and all(type(v) in (int, float) and low <= v <= 1e3 for v in found)
+    if isinstance(found, list) and within and len(found) == 3:
+        return tuple(float(v) for v in found)
+    raise c.fail(key, f"three numbers from {low:g} to 1000")
 
 
 def _expect(c: Config, key: str, found: object, expected: object) -> None:
