@@ -3,6 +3,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/quantize.h"
 #include "core/session.h"
 #include "verbs/codec.h"
 #include "verbs/encoder.h"
@@ -246,5 +247,22 @@ omni_status omni_codec_encode(omni_session * s, const float * pcm, int32_t n, in
         need(n_frames, "n_frames");
         const session::use use(*s->s, /*repairing =*/true);  // it starts afresh
         *n_frames = int32_t(codec_encode(*s->s, *s->c, pcm, n, codes, n_max));
+    });
+}
+
+omni_status omni_quantize(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, void * out, int64_t n_max,
+                          int64_t * n_out, omni_error * err) {
+    return guarded(err, [&] {
+        need(type, "type");
+        need(n_out, "n_out");
+        *n_out = int64_t(quantized_size(type, n_rows, n_per_row));
+        if (!out) {
+            return;
+        }
+        need(in, "rows");
+        if (n_max < *n_out) {
+            fail(OMNI_ERROR_ARGUMENT, "the rows take %lld bytes, expected at most %lld", (long long) *n_out, (long long) n_max);
+        }
+        quantize_rows(type, in, n_rows, n_per_row, out);
     });
 }

@@ -132,3 +132,8 @@ omni_status omni_encode(omni_session * s, const float * in, int32_t n, const int
  * session's n_ctx holds ceil(n / row_samples) positions or more; what it encoded before is forgotten. */
 omni_status omni_codec_encode(omni_session * s, const float * pcm, int32_t n, int32_t * codes, int32_t n_max,
                               int32_t * n_frames, omni_error * err);
+
+/* Rows of floats as ggml's blocks, for who writes model files: in [n_rows, n_per_row] -> out, of at most n_max bytes.
+ * type: a name as q4_k or q8_0. out NULL: only says n_out, the bytes it takes. Threads may share the work by rows. */
+omni_status omni_quantize(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, void * out,
+                          int64_t n_max, int64_t * n_out, omni_error * err);

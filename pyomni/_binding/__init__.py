@@ -5,6 +5,7 @@ back are allocated here and filled by C.
 """
 
 from pyomni._binding.device import Device, Info, Model, devices, drain_log
+from pyomni._binding.quantize import quantize
 from pyomni._binding.session import Session
 
-__all__ = ["Device", "Info", "Model", "Session", "devices", "drain_log"]
+__all__ = ["Device", "Info", "Model", "Session", "devices", "drain_log", "quantize"]

@@ -1,17 +1,17 @@
-"""``pyomni convert``: a checkpoint folder to one GGUF file."""
+"""``pyomni convert``: a checkpoint folder to GGUF."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from pyomni.cli.common import flags, print_json
 
 EXAMPLE = """\
 example:
-  pyomni convert Qwen3-TTS-12Hz-0.6B-CustomVoice model.gguf --type q8_0"""
+  pyomni convert Qwen3-TTS-12Hz-0.6B-CustomVoice model.gguf --type q8_0
+  pyomni convert Qwen3-Omni-30B-A3B-Instruct omni.gguf --type q4_k"""
 
 
 def add(verbs: Any) -> None:
@@ -19,7 +19,8 @@ def add(verbs: Any) -> None:
     p = verbs.add_parser(
         "convert",
         help="checkpoint folder to GGUF",
-        description="Convert a checkpoint folder in the Hugging Face layout to one GGUF file.",
+        description="Convert a checkpoint folder in the Hugging Face layout to GGUF: one file, or for "
+        "Qwen3-Omni one for text and beside it one for sound and sight and one for speech.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -29,15 +30,15 @@ def add(verbs: Any) -> None:
     p.add_argument(
         "--type",
         default="q8_0",
-        choices=("f32", "f16", "bf16", "q8_0"),
-        help="of the large matrices (default q8_0)",
+        choices=("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k"),
+        help="of the large matrices (default q8_0); the smaller types keep what matters most finer",
     )
     flags(p, model=False, device=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert."""
-    from pyomni.convert import convert
+    from pyomni.convert import convert_files
 
     bar: Any = None
 
@@ -52,13 +53,15 @@ def run(args: argparse.Namespace) -> int:
 
     show = not args.quiet and not args.json and sys.stderr.isatty()
     try:
-        convert(args.source, args.output, args.type, progress if show else None)
+        files = convert_files(args.source, args.output, args.type, progress if show else None)
     finally:
         if bar is not None:
             bar.close()
-    n_bytes = Path(args.output).stat().st_size
+    sizes = {str(path): path.stat().st_size for path in files}
     if args.json:
-        print_json({"output": args.output, "type": args.type, "bytes": n_bytes})
+        n_bytes = sum(sizes.values())
+        print_json({"output": args.output, "type": args.type, "bytes": n_bytes, "files": list(sizes)})
     elif not args.quiet:
-        print(f"{args.output}: {n_bytes / 1e6:.1f} MB, {args.type}")
+        for name, n_bytes in sizes.items():
+            print(f"{name}: {n_bytes / 1e6:.1f} MB, {args.type}")
     return 0

@@ -1,5 +1,6 @@
 """Hugging Face checkpoints to GGUF."""
 
-from pyomni.convert.qwen3_tts import convert
+from pyomni.convert.checkpoint import convert, convert_files
+from pyomni.convert.policy import FILE_TYPES
 
-__all__ = ["convert"]
+__all__ = ["FILE_TYPES", "convert", "convert_files"]

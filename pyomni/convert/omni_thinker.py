@@ -60,7 +60,7 @@ class Thinker:
         """GGUF tensors, in file order."""
         shape = (self.n_vocab, self.stack.n_embd)
         return [
-            copy("thinker.token_embd.weight", "thinker.model.embed_tokens.weight", shape, Role.MATRIX),
+            copy("thinker.token_embd.weight", "thinker.model.embed_tokens.weight", shape, Role.TABLE),
             copy("thinker.output.weight", "thinker.lm_head.weight", shape, Role.MATRIX),
             *self.stack.tensors("thinker", "thinker.model"),
         ]

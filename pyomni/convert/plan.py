@@ -36,9 +36,13 @@ SNAKE_FLOOR = np.float32(1e-9)  # SnakeBeta.no_div_by_zero
 class Role(Enum):
     """What a tensor is, as far as its precision goes."""
 
-    MATRIX = "takes the type of the file"
-    FLOAT = "stays F32: norms, biases, everything of the codec and of the speaker encoder"
+    BULK = "MLPs and experts, most of the weights: takes the type of the file"
+    MATRIX = "attention, projections, the head over text: a step above the smallest types"
+    FINE = "of a small network that much depends on: not below Q8_0"
+    TABLE = "rows are looked up, which devices do for no K type: not below Q8_0"
+    CODES = "over codec ids, where a slip is heard: not below 16 bits"
     WIDE_MATRIX = "its input exceeds F16's range: never F16, and not below BF16"
+    FLOAT = "stays F32: norms, biases, routers, everything of the codec and of the speaker encoder"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyomni.convert.json_config import Config, read_config
 from pyomni.convert.plan import Planned, check_sources
-from pyomni.convert.policy import FILE_TYPES, check_type
+from pyomni.convert.policy import check_type, file_type_number
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.convert.speech import N_SUPPRESSED, speech_keys
 from pyomni.convert.tensors_codec import CodecDecoder
@@ -16,10 +16,11 @@ from pyomni.convert.tensors_speaker import SpeakerEncoder
 from pyomni.convert.tensors_talker import CodePredictor, Talker
 from pyomni.convert.text import text_keys
 from pyomni.convert.writer import Progress, Value, write_gguf
-from pyomni.errors import ArgumentError, ModelFileError, UnsupportedModel
+from pyomni.errors import UnsupportedModel
 
-__all__ = ["Architecture", "convert"]
+__all__ = ["MODEL_TYPE", "Architecture", "convert_tts"]
 
+MODEL_TYPE = "qwen3_tts"
 ARCHITECTURE, FORMAT_VERSION = "qwen3-tts", 1
 
 
@@ -41,7 +42,7 @@ class Architecture:
         ------
         ModelFormatError, UnsupportedModel
         """
-        _expect(config, "model_type", "qwen3_tts")
+        _expect(config, "model_type", MODEL_TYPE)
         _expect(config, "tokenizer_type", "qwen3_tts_tokenizer_12hz")
         _expect(codec, "model_type", "qwen3_tts_tokenizer_12hz")
         speech = config.sub("talker_config")
@@ -94,50 +95,29 @@ class Architecture:
         return self.codec_decoder.unused() + self.codec_encoder.unused()
 
 
-def convert(
-    src: str | Path,
-    out: str | Path,
-    type: str = "bf16",  # noqa: A002 - what users type, as in --type
-    progress: Progress | None = None,
-) -> Path:
-    """Convert a Hugging Face folder to one GGUF with every component in it.
+def convert_tts(src: Path, out: Path, type: str, progress: Progress | None = None) -> list[Path]:  # noqa: A002
+    """Convert a Qwen3-TTS folder to one file with every component in it.
 
     Parameters
     ----------
-    src : folder with `config.json`, tokenizer files, safetensors (one file or shards) and `speech_tokenizer/`
-    out : GGUF to write; it appears whole or not at all
-    type : ``"f32"``, ``"f16"``, ``"bf16"`` or ``"q8_0"``; `policy.FILE_TYPES` says what each tensor becomes
-    progress : called as ``progress(tensor_name, bytes_done, bytes_in_all)`` after each tensor
+    src : folder with `config.json`, tokenizer files, safetensors and `speech_tokenizer/`
+    out, type, progress : as in `convert`
 
     Returns
     -------
-    `out` as a path
+    `out` alone
 
     Raises
     ------
-    ArgumentError
-        An unknown type, or `out` is one of the source's own files.
-    ModelFileError
-        A file cannot be read or written, or the disk is full.
-    ModelFormatError
-        A file is damaged; a tensor or a key is missing, left over or of another shape.
-    UnsupportedModel
-        A checkpoint of another model, codec or architecture.
+    As `convert`.
     """
     check_type(type)
-    src, out = Path(src), Path(out)
-    if not src.is_dir():
-        found = "is a file" if src.exists() else "is not there"
-        raise ModelFileError(f"{src}: {found}, expected a folder in Hugging Face layout")
-    inside = out.resolve().parent in (src.resolve(), (src / "speech_tokenizer").resolve())
-    if inside and out.exists() and out.suffix != ".gguf":
-        raise ArgumentError(f"{out}: is one of the files to convert from, expected another name")
     config = read_config(src / "config.json")
     codec = read_config(src / "speech_tokenizer" / "config.json")
     model = Architecture.read(config, codec)
     keys: dict[str, Value] = {
         "general.name": src.resolve().name,
-        "general.file_type": FILE_TYPES[type][0],
+        "general.file_type": file_type_number(type),
         "pyomni.format_version": FORMAT_VERSION,
         "pyomni.type": type,
         "pyomni.components": model.components,
@@ -150,7 +130,7 @@ def convert(
     check_sources(model.codec_plan(), model.codec_unused(), sounds, src / "speech_tokenizer")
     plan = [*model.speech_plan(), *model.codec_plan()]
     write_gguf(out, ARCHITECTURE, keys, plan, {**weights, **sounds}, type, progress)
-    return out
+    return [out]
 
 
 def _expect(config: Config, key: str, expected: str) -> None:

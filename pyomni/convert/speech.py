@@ -8,7 +8,7 @@ from pyomni.convert.json_config import Config, read_config
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 
-__all__ = ["MODEL_TYPES", "speech_keys"]
+__all__ = ["MODEL_TYPES", "N_SUPPRESSED", "speaker_ids", "speech_keys"]
 
 MODEL_TYPES = ("base", "custom_voice", "voice_design")
 N_SUPPRESSED = 1024  # generate() never samples the last 1024 codec ids, the end id excepted
@@ -51,8 +51,8 @@ def speech_keys(folder: Path, config: Config) -> dict[str, Value]:
         keys[f"tts.codec.{name}_id"] = talker.whole(key, low=0, high=n_vocab - 1)
     keys["tts.suppress"] = [n_vocab - N_SUPPRESSED, n_vocab]
 
-    languages = _ids(talker, "codec_language_id", n_vocab)
-    speakers = _ids(talker, "spk_id", n_vocab)
+    languages = speaker_ids(talker, "codec_language_id", n_vocab)
+    speakers = speaker_ids(talker, "spk_id", n_vocab)
     return {
         **keys,
         "tts.languages.names": list(languages),
@@ -67,8 +67,8 @@ def speech_keys(folder: Path, config: Config) -> dict[str, Value]:
     }
 
 
-def _ids(talker: Config, key: str, n_vocab: int) -> dict[str, int]:
-    """Names in lower case, as they are compared, with their rows of the codec embedding."""
+def speaker_ids(talker: Config, key: str, n_vocab: int) -> dict[str, int]:
+    """Names of a table in lower case, as they are compared, with their rows of the codec embedding."""
     table = talker.sub(key, {})
     found: dict[str, int] = {}
     for name in table.values:

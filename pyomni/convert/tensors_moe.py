@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, copy, stack
-from pyomni.convert.tensors_talker import Stack
+from pyomni.convert.plan import Planned, copy, stack
+from pyomni.convert.tensors_talker import LayerRoles, Stack
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 
@@ -62,14 +62,14 @@ class MoeStack(Stack):
         """GGUF keys and their values."""
         return {key: value for key, value in super().keys(prefix).items() if key != f"{prefix}.n_ff"}
 
-    def feed_forward(self, out: str, source: str, down: Role) -> list[Planned]:
+    def feed_forward(self, out: str, source: str, roles: LayerRoles) -> list[Planned]:
         """Router, stacked experts, and the shared expert with its gate; `out` and `source` end with a dot."""
         n_embd, n_ff, shared = self.n_embd, self.n_ff_expert, self.n_ff_shared
         planned = [copy(f"{out}ffn_gate_inp.weight", f"{source}gate.weight", (self.n_expert, n_embd))]
         matrices = (
-            ("gate", (n_ff, n_embd), Role.MATRIX),
-            ("up", (n_ff, n_embd), Role.MATRIX),
-            ("down", (n_embd, n_ff), down),
+            ("gate", (n_ff, n_embd), roles.bulk),
+            ("up", (n_ff, n_embd), roles.bulk),
+            ("down", (n_embd, n_ff), roles.down),
         )
         for name, shape, role in matrices:
             each = [f"{source}experts.{e}.{name}_proj.weight" for e in range(self.n_expert)]
@@ -78,8 +78,8 @@ class MoeStack(Stack):
             s = source + "shared_expert"
             planned += [
                 copy(f"{out}ffn_gate_inp_shexp.weight", f"{s}_gate.weight", (1, n_embd), out=(n_embd,)),
-                copy(f"{out}ffn_gate_shexp.weight", f"{s}.gate_proj.weight", (shared, n_embd), Role.MATRIX),
-                copy(f"{out}ffn_up_shexp.weight", f"{s}.up_proj.weight", (shared, n_embd), Role.MATRIX),
-                copy(f"{out}ffn_down_shexp.weight", f"{s}.down_proj.weight", (n_embd, shared), down),
+                copy(f"{out}ffn_gate_shexp.weight", f"{s}.gate_proj.weight", (shared, n_embd), roles.shared),
+                copy(f"{out}ffn_up_shexp.weight", f"{s}.up_proj.weight", (shared, n_embd), roles.shared),
+                copy(f"{out}ffn_down_shexp.weight", f"{s}.down_proj.weight", (n_embd, shared), roles.shared),
             ]
         return planned

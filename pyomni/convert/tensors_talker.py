@@ -9,9 +9,19 @@ from pyomni.convert.plan import Planned, Role, copy
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 
-__all__ = ["CodePredictor", "Stack", "Talker"]
+__all__ = ["CodePredictor", "LayerRoles", "Stack", "Talker"]
 
 MAX_LAYERS, MAX_GROUPS = 512, 256
+
+
+@dataclass(frozen=True)
+class LayerRoles:
+    """Roles of a decoder layer's matrices."""
+
+    attention: Role = Role.MATRIX
+    bulk: Role = Role.BULK  # MLP or experts
+    down: Role = Role.BULK  # their last matrix
+    shared: Role = Role.BULK  # a shared expert
 
 
 @dataclass(frozen=True)
@@ -74,22 +84,23 @@ class Stack:
             copy(f"{out}ffn_down.weight", f"{source}down_proj.weight", (self.n_embd, self.n_ff), down),
         ]
 
-    def feed_forward(self, out: str, source: str, down: Role) -> list[Planned]:
+    def feed_forward(self, out: str, source: str, roles: LayerRoles) -> list[Planned]:
         """What follows the second norm of a layer; `out` and `source` end with a dot."""
-        return self.mlp(out, source, Role.MATRIX, down)
+        return self.mlp(out, source, roles.bulk, roles.down)
 
-    def tensors(self, prefix: str, source: str, down: Role = Role.MATRIX) -> list[Planned]:
+    def tensors(self, prefix: str, source: str, roles: LayerRoles | None = None) -> list[Planned]:
         """All layers and the output norm of a language model."""
+        roles = roles or LayerRoles()
         planned: list[Planned] = []
         for i in range(self.n_layer):
             o, s = f"{prefix}.blk.{i}.", f"{source}.layers.{i}."
             planned += [
                 copy(f"{o}attn_norm.weight", f"{s}input_layernorm.weight", (self.n_embd,)),
-                *self.attention(o, f"{s}self_attn.", Role.MATRIX),
+                *self.attention(o, f"{s}self_attn.", roles.attention),
                 copy(f"{o}attn_q_norm.weight", f"{s}self_attn.q_norm.weight", (self.head_dim,)),
                 copy(f"{o}attn_k_norm.weight", f"{s}self_attn.k_norm.weight", (self.head_dim,)),
                 copy(f"{o}ffn_norm.weight", f"{s}post_attention_layernorm.weight", (self.n_embd,)),
-                *self.feed_forward(o, f"{s}mlp.", down),
+                *self.feed_forward(o, f"{s}mlp.", roles),
             ]
         planned.append(copy(f"{prefix}.output_norm.weight", f"{source}.norm.weight", (self.n_embd,)))
         return planned
@@ -132,17 +143,21 @@ class Talker:
     def tensors(self) -> list[Planned]:
         """GGUF tensors, in file order."""
         t, n_embd, text, matrix = "talker.", self.stack.n_embd, self.text_n_embd, Role.MATRIX
+        codes = (self.n_vocab, n_embd)
         fc = "talker.text_projection.linear_fc"
         return [
             copy(
-                t + "text_embd.weight", t + "model.text_embedding.weight", (self.text_n_vocab, text), matrix
+                t + "text_embd.weight",
+                t + "model.text_embedding.weight",
+                (self.text_n_vocab, text),
+                Role.TABLE,
             ),
             copy(t + "text_proj.fc1.weight", fc + "1.weight", (text, text), matrix),
             copy(t + "text_proj.fc1.bias", fc + "1.bias", (text,)),
             copy(t + "text_proj.fc2.weight", fc + "2.weight", (n_embd, text), matrix),
             copy(t + "text_proj.fc2.bias", fc + "2.bias", (n_embd,)),
-            copy(t + "codec_embd.weight", t + "model.codec_embedding.weight", (self.n_vocab, n_embd), matrix),
-            copy(t + "codec_head.weight", t + "codec_head.weight", (self.n_vocab, n_embd), matrix),
+            copy(t + "codec_embd.weight", t + "model.codec_embedding.weight", codes, Role.TABLE),
+            copy(t + "codec_head.weight", t + "codec_head.weight", codes, Role.FINE),
             *self.stack.tensors("talker", "talker.model"),
         ]
 
@@ -187,8 +202,8 @@ class CodePredictor:
             c + "input_proj": self.input_proj,
         }
 
-    def tensors(self) -> list[Planned]:
-        """GGUF tensors, in file order."""
+    def tensors(self, table: Role = Role.TABLE, head: Role = Role.FINE) -> list[Planned]:
+        """GGUF tensors, in file order; `table` and `head`: roles of each group's embedding and head."""
         o, s, n_embd = "code_predictor.", "talker.code_predictor.", self.stack.n_embd
         planned: list[Planned] = []
         for k in range(self.n_groups - 1):
@@ -197,19 +212,18 @@ class CodePredictor:
                     f"{o}codec_embd.{k}.weight",
                     f"{s}model.codec_embedding.{k}.weight",
                     (self.n_vocab, self.n_embd_in),
-                    Role.MATRIX,
+                    table,
                 ),
-                copy(
-                    f"{o}codec_head.{k}.weight", f"{s}lm_head.{k}.weight", (self.n_vocab, n_embd), Role.MATRIX
-                ),
+                copy(f"{o}codec_head.{k}.weight", f"{s}lm_head.{k}.weight", (self.n_vocab, n_embd), head),
             ]
         if self.input_proj:
             proj = s + "small_to_mtp_projection"
             planned += [
-                copy(o + "input_proj.weight", proj + ".weight", (n_embd, self.n_embd_in), Role.MATRIX),
+                copy(o + "input_proj.weight", proj + ".weight", (n_embd, self.n_embd_in), Role.FINE),
                 copy(o + "input_proj.bias", proj + ".bias", (n_embd,)),
             ]
-        return planned + self.stack.tensors("code_predictor", s + "model", down=Role.WIDE_MATRIX)
+        roles = LayerRoles(Role.FINE, Role.FINE, Role.WIDE_MATRIX)
+        return planned + self.stack.tensors("code_predictor", s + "model", roles)
 
 
 def check_attention(c: Config, activation: str) -> None:

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyomni.convert.json_config import Config, read_config
 from pyomni.convert.writer import Value
 from pyomni.errors import ModelFileError, ModelFormatError
 
-__all__ = ["text_keys"]
+__all__ = ["SPEECH_IDS", "id_keys", "text_keys", "tokenizer_keys"]
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # ggml's token types
 MAX_VOCAB = 1 << 22
+# ids of the chat frame and of the text side of speech, under `tts.text.`
+SPEECH_IDS = {
+    "im_start": "im_start_token_id",
+    "im_end": "im_end_token_id",
+    "assistant": "assistant_token_id",
+    "pad": "tts_pad_token_id",
+    "bos": "tts_bos_token_id",
+    "eos": "tts_eos_token_id",
+}
 
 
 def text_keys(folder: Path, config: Config, n_vocab: int) -> dict[str, Value]:
-    """Keys `tokenizer.ggml.*` and `tts.text.*`.
+    """Keys `tokenizer.ggml.*` and `tts.text.*`; arguments and exceptions are those of the functions below."""
+    keys = tokenizer_keys(folder, n_vocab)
+    return {**keys, **id_keys(config, "tts.text.", SPEECH_IDS, keys["tokenizer.ggml.token_type"])}
+
+
+def tokenizer_keys(folder: Path, n_vocab: int) -> dict[str, Any]:
+    """Keys `tokenizer.ggml.*`.
 
     Parameters
     ----------
     folder : holds `vocab.json`, `merges.txt` and `tokenizer_config.json`
-    config : `config.json`, which names the ids of the chat frame
     n_vocab : rows of the text embedding
 
     Raises
@@ -31,7 +47,7 @@ def text_keys(folder: Path, config: Config, n_vocab: int) -> dict[str, Value]:
         An id is outside the embedding or taken twice, or a merge is not a pair of known tokens.
     """
     if n_vocab > MAX_VOCAB:
-        raise ModelFormatError(f"{config.path}: text vocabulary of {n_vocab}, expected at most {MAX_VOCAB}")
+        raise ModelFormatError(f"{folder}: text vocabulary of {n_vocab}, expected at most {MAX_VOCAB}")
     tokens: list[str | None] = [None] * n_vocab
     types = [UNUSED] * n_vocab
     vocab = read_config(folder / "vocab.json")
@@ -41,27 +57,32 @@ def text_keys(folder: Path, config: Config, n_vocab: int) -> dict[str, Value]:
     for index, content, special in _added(read_config(folder / "tokenizer_config.json"), n_vocab):
         tokens[index], types[index] = content, CONTROL if special else USER_DEFINED
 
-    ids: dict[str, Value] = {}
-    for name, key in (
-        ("im_start", "im_start_token_id"),
-        ("im_end", "im_end_token_id"),
-        ("assistant", "assistant_token_id"),
-        ("pad", "tts_pad_token_id"),
-        ("bos", "tts_bos_token_id"),
-        ("eos", "tts_eos_token_id"),
-    ):
-        index = config.whole(key, low=0, high=n_vocab - 1)
-        if tokens[index] is None:
-            raise config.fail(key, "the id of a token in vocab.json or added_tokens_decoder")
-        ids[f"tts.text.{name}_id"] = index
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "qwen2",
         "tokenizer.ggml.tokens": [f"[PAD{i}]" if text is None else text for i, text in enumerate(tokens)],
         "tokenizer.ggml.token_type": types,
         "tokenizer.ggml.merges": _merges(folder / "merges.txt", known),
-        **ids,
     }
+
+
+def id_keys(config: Config, prefix: str, names: Mapping[str, str], types: Sequence[int]) -> dict[str, Value]:
+    """Ids that a configuration names, each of which must have a token.
+
+    Parameters
+    ----------
+    config : an object of `config.json`
+    prefix : of the keys, with its dot
+    names : key without prefix and ``_id``, to the key of `config`
+    types : ggml's token type by id
+    """
+    ids: dict[str, Value] = {}
+    for name, key in names.items():
+        index = config.whole(key, low=0, high=len(types) - 1)
+        if types[index] == UNUSED:
+            raise config.fail(key, "the id of a token in vocab.json or added_tokens_decoder")
+        ids[f"{prefix}{name}_id"] = index
+    return ids
 
 
 def _place(vocab: Config, text: str, index: object, tokens: list[str | None]) -> int:

@@ -1,4 +1,4 @@
-"""Writes a GGUF: header first, then each tensor in blocks, beside its place and renamed when whole."""
+"""Writes GGUF files: header first, then each tensor in blocks, beside its place and renamed when whole."""
 
 from __future__ import annotations
 
@@ -7,25 +7,35 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, quants
-from numpy.typing import NDArray
+from gguf import GGUFValueType, GGUFWriter
 
-from pyomni.convert.floats import f32_to_bf16
+from pyomni.convert.encode import tensor_blocks
 from pyomni.convert.plan import Planned
 from pyomni.convert.policy import n_bytes, tensor_type
 from pyomni.convert.safetensors_file import StoredTensor
-from pyomni.errors import ModelFileError, ModelFormatError
+from pyomni.errors import ModelFileError
 
-__all__ = ["Progress", "Value", "write_gguf"]
+__all__ = ["File", "Progress", "Value", "write_files", "write_gguf"]
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 Progress = Callable[[str, int, int], object]
-BLOCK = 1 << 20  # elements converted at once: 4 MiB as float32
-Type = GGMLQuantizationType
+
+
+@dataclass(frozen=True)
+class File:
+    """A GGUF to write: where, its keys and its tensors in file order.
+
+    Keys are bool, u32, f32, str, arr[i32], arr[f32] or arr[str] by the Python type; empty arrays are left
+    out.
+    """
+
+    path: Path
+    keys: Mapping[str, Value]
+    plan: Sequence[Planned]
 
 
 def write_gguf(
@@ -37,54 +47,85 @@ def write_gguf(
     file_type: str,
     progress: Progress | None = None,
 ) -> None:
-    """Write the file, whole or not at all.
+    """Write one file, as `write_files` does."""
+    write_files([File(out, keys, plan)], arch, tensors, file_type, progress)
+
+
+def write_files(
+    files: Sequence[File],
+    arch: str,
+    tensors: Mapping[str, StoredTensor],
+    file_type: str,
+    progress: Progress | None = None,
+) -> None:
+    """Write files in one folder: all of them, each whole, or none.
 
     Parameters
     ----------
-    out : path to write
+    files : the last one to appear comes first
     arch : `general.architecture`
-    keys : bool, u32, f32, str, arr[i32] or arr[str] by the Python type; empty arrays are left out
-    plan : tensors in file order
-    tensors : what the plan's sources name
+    tensors : what the plans' sources name
     file_type : key of `policy.FILE_TYPES`
     progress : called as ``progress(tensor, bytes_done, bytes_in_all)`` after each tensor
 
     Raises
     ------
     ModelFileError
-        The file cannot be written, or the disk has no room for it.
+        A file cannot be written, or the disk has no room.
     ModelFormatError
         A weight is not finite, or too large for the type.
+    UnsupportedModel
+        A K type where the compiled module is not there.
     """
-    types = [tensor_type(planned.role, planned.shape, file_type) for planned in plan]
-    sizes = [n_bytes(planned.shape, kind) for planned, kind in zip(plan, types, strict=True)]
-    total, done = sum(sizes), 0
-    with _beside(out, total) as part:
-        writer = GGUFWriter(part, arch)
-        try:
-            for key, value in keys.items():
-                _add_key(writer, key, value)
-            for planned, kind, size in zip(plan, types, sizes, strict=True):
-                writer.add_tensor_info(
-                    planned.name, planned.shape, np.dtype(np.float32), size, raw_dtype=kind
-                )
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_ti_data_to_file()
-            assert writer.fout is not None
-            file = writer.fout[0]
-            for planned, kind, size in zip(plan, types, sizes, strict=True):
-                # The writer's own face takes whole tensors; blocks keep memory flat for the largest ones.
-                writer.write_padding(file, file.tell())
-                for block in _blocks(planned, tensors, kind):
-                    file.write(block.data)
-                done += size
-                if progress:
-                    progress(planned.name, done, total)
-            # ggml wants the last tensor padded as well.
-            writer.write_padding(file, file.tell())
-        finally:
-            writer.close()
+    total, done = sum(_size(planned, file_type) for file in files for planned in file.plan), 0
+
+    def count(planned: Planned) -> None:
+        nonlocal done
+        done += _size(planned, file_type)
+        if progress:
+            progress(planned.name, done, total)
+
+    with contextlib.ExitStack() as stack:
+        for file in files:
+            part = stack.enter_context(_beside(file.path, total - done))
+            _write(part, arch, file, tensors, file_type, count)
+
+
+def _write(
+    part: Path,
+    arch: str,
+    file: File,
+    tensors: Mapping[str, StoredTensor],
+    file_type: str,
+    count: Callable[[Planned], None],
+) -> None:
+    writer = GGUFWriter(part, arch)
+    types = [tensor_type(planned.role, planned.shape, file_type) for planned in file.plan]
+    try:
+        for key, value in file.keys.items():
+            _add_key(writer, key, value)
+        for planned, kind in zip(file.plan, types, strict=True):
+            size = n_bytes(planned.shape, kind)
+            writer.add_tensor_info(planned.name, planned.shape, np.dtype(np.float32), size, raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        assert writer.fout is not None
+        out = writer.fout[0]
+        for planned, kind in zip(file.plan, types, strict=True):
+            # The writer's own face takes whole tensors; blocks keep memory flat for the largest ones.
+            writer.write_padding(out, out.tell())
+            for block in tensor_blocks(planned, tensors, kind):
+                out.write(block.data)
+            count(planned)
+        # ggml wants the last tensor padded as well.
+        writer.write_padding(out, out.tell())
+    finally:
+        writer.close()
+
+
+def _size(planned: Planned, file_type: str) -> int:
+    return n_bytes(planned.shape, tensor_type(planned.role, planned.shape, file_type))
 
 
 def _add_key(writer: GGUFWriter, key: str, value: Value) -> None:
@@ -99,60 +140,6 @@ def _add_key(writer: GGUFWriter, key: str, value: Value) -> None:
     elif value:
         kinds = {str: GGUFValueType.STRING, float: GGUFValueType.FLOAT32}
         writer.add_key_value(key, value, GGUFValueType.ARRAY, kinds.get(type(value[0]), GGUFValueType.INT32))
-
-
-def _blocks(
-    planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type
-) -> Iterator[NDArray[np.generic]]:
-    """The tensor's bytes, a few rows at a time where its elements keep their order."""
-    if planned.build is not None:
-        first = tensors[planned.sources[0].name]
-        arrays = [tensors[s.name].f32().reshape(s.shape) for s in planned.sources]
-        values = np.ascontiguousarray(planned.build(*arrays), dtype=np.float32)
-        assert values.shape == planned.shape, (planned.name, values.shape, planned.shape)
-        yield _encode(planned, first, values, kind)
-        return
-    width = planned.shape[-1]
-    step = max(1, BLOCK // width) * width
-    for source in planned.sources:
-        stored, n = tensors[source.name], prod(source.shape)
-        for begin in range(0, n, step):
-            end = min(begin + step, n)
-            if kind is Type.BF16 and stored.dtype == "BF16":
-                bits = np.ascontiguousarray(stored.raw(begin, end))
-                if ((bits & np.uint16(0x7F80)) == 0x7F80).any():  # exponent all ones: infinite or no number
-                    raise _not_finite(planned, stored)
-                yield bits
-            else:
-                yield _encode(planned, stored, stored.f32(begin, end).reshape(-1, width), kind)
-
-
-def _encode(
-    planned: Planned, source: StoredTensor, values: NDArray[np.float32], kind: Type
-) -> NDArray[np.generic]:
-    """float32 in the bytes of a ggml type."""
-    if not np.isfinite(values).all():
-        raise _not_finite(planned, source)
-    if kind is Type.F32:
-        return values.astype("<f4")
-    if kind is Type.BF16:
-        return f32_to_bf16(values)
-    largest = float(np.abs(values).max())
-    if kind is Type.F16:
-        if largest > 65504:
-            raise ModelFormatError(
-                f"{source.path}: tensor {planned.sources[0].name!r} holds {largest:g}, more than f16 "
-                "can; expected bf16, f32 or q8_0 to be asked for"
-            )
-        return values.astype("<f2")
-    return quants.quantize(np.ascontiguousarray(values), kind)
-
-
-def _not_finite(planned: Planned, source: StoredTensor) -> ModelFormatError:
-    return ModelFormatError(
-        f"{source.path}: tensor {planned.sources[0].name!r} holds an infinity or no number at all, "
-        "expected finite weights"
-    )
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def folder(clean: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("way", "value", "error", "words"),
     [
-        (("model_type",), "qwen3_omni_moe", UnsupportedModel, ("qwen3_omni_moe", "'qwen3_tts'")),
+        (("model_type",), "qwen3_asr", UnsupportedModel, ("qwen3_asr", "qwen3_tts, qwen3_omni_moe")),
         (("model_type",), None, ModelFormatError, ("model_type",)),
         (("tokenizer_type",), "qwen3_tts_tokenizer_25hz", UnsupportedModel, ("25hz", "12hz")),
         (("tts_model_type",), "singer", UnsupportedModel, ("singer", "custom_voice")),

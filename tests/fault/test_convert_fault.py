@@ -16,7 +16,7 @@ import pytest
 from broken import header_of, refused, rewrite
 from tiny import tiny_checkpoint
 
-from pyomni.convert import convert, writer
+from pyomni.convert import convert, encode, writer
 from pyomni.errors import ArgumentError, ModelFileError, ModelFormatError
 
 HEAD = "talker.codec_head.weight"
@@ -210,7 +210,7 @@ def test_disk_fills_up_on_the_way(folder: Path, monkeypatch: pytest.MonkeyPatch)
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer, "_encode", full)
+    monkeypatch.setattr(encode, "_encode", full)
     refused(folder, ModelFileError, "out.gguf", "No space left")
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Bottom first; a module may import from lower rows and its own package. A new module needs a place here.
 PYTHON_LAYERS = (
-    {"errors"},
+    {"errors", "siblings"},
     {"audio", "folders", "options", "text"},
     {"metadata", "sampling", "voices"},
     {"_native"},
@@ -27,8 +27,12 @@ PYTHON_LAYERS = (
     {"cli", "server"},
     {"__main__"},
 )
-# Where less than all lower rows is allowed. The converter runs where nothing was compiled.
-PYTHON_ONLY = {"_binding": {"errors", "_native"}, "components": {"_binding", "errors"}, "convert": {"errors"}}
+# Where less than all lower rows is allowed. The converter runs where nothing was compiled, but for K types.
+PYTHON_ONLY = {
+    "_binding": {"errors", "_native"},
+    "components": {"_binding", "errors"},
+    "convert": {"_binding", "errors", "siblings"},
+}
 
 CPP_LAYERS = ("core", "blocks", "components", "verbs", "api.cpp")
 CPP_FACE = {"omni.h", "omni_api.h"}  # the C types, which every layer may name

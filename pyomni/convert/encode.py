@@ -1,0 +1,142 @@
+"""A planned tensor in the bytes of its type, a few rows at a time so that memory stays flat."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from math import prod
+
+import numpy as np
+from gguf import GGMLQuantizationType, quants
+from numpy.typing import NDArray
+
+from pyomni.convert.floats import f32_to_bf16
+from pyomni.convert.plan import Planned
+from pyomni.convert.safetensors_file import StoredTensor
+from pyomni.errors import ModelFormatError, UnsupportedModel
+
+__all__ = ["tensor_blocks"]
+
+Type = GGMLQuantizationType
+Bytes = NDArray[np.generic]
+BLOCK = 1 << 20  # elements converted at once: 4 MiB as float32
+PLAIN = (Type.F32, Type.F16, Type.BF16)
+MAX_WORKERS = 8
+
+
+def tensor_blocks(planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type) -> Iterator[Bytes]:
+    """The tensor's bytes in file order.
+
+    Parameters
+    ----------
+    planned : what to make
+    tensors : what its sources name
+    kind : the type it gets; rows are whole blocks of it
+
+    Raises
+    ------
+    ModelFileError
+        A source cannot be read.
+    ModelFormatError
+        A weight is not finite, or too large for the type.
+    UnsupportedModel
+        A K type where the compiled module is not there: gguf-py only reads those.
+    """
+    if planned.build is not None:
+        arrays = [tensors[s.name].f32().reshape(s.shape) for s in planned.sources]
+        values = np.ascontiguousarray(planned.build(*arrays), dtype=np.float32)
+        assert values.shape == planned.shape, (planned.name, values.shape, planned.shape)
+        yield _encode(values.reshape(-1, planned.shape[-1]), kind, planned.sources[0].name, tensors)
+    elif kind in PLAIN:
+        for name, begin, end in _stretches(planned):
+            yield _stretch(planned, tensors, kind, name, begin, end)
+    else:
+        yield from _in_parallel(planned, tensors, kind)
+
+
+def _in_parallel(planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type) -> Iterator[Bytes]:
+    """Stretches by several threads, in order: finding the scales of blocks takes most of a conversion."""
+    n_workers = min(MAX_WORKERS, os.cpu_count() or 1)
+    stretches = _stretches(planned)
+    waiting: deque[Future[Bytes]] = deque()
+    with ThreadPoolExecutor(n_workers) as pool:
+        try:
+            for name, begin, end in islice(stretches, n_workers + 1):
+                waiting.append(pool.submit(_stretch, planned, tensors, kind, name, begin, end))
+            while waiting:
+                yield waiting.popleft().result()
+                for name, begin, end in islice(stretches, 1):
+                    waiting.append(pool.submit(_stretch, planned, tensors, kind, name, begin, end))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _stretches(planned: Planned) -> Iterator[tuple[str, int, int]]:
+    """(source, begin, end) of whole rows, about `BLOCK` elements each."""
+    width = planned.shape[-1]
+    step = max(1, BLOCK // width) * width
+    for source in planned.sources:
+        n = prod(source.shape)
+        for begin in range(0, n, step):
+            yield source.name, begin, min(begin + step, n)
+
+
+def _stretch(
+    planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type, name: str, begin: int, end: int
+) -> Bytes:
+    stored = tensors[name]
+    if kind is not Type.BF16 or stored.dtype != "BF16":
+        return _encode(stored.f32(begin, end).reshape(-1, planned.shape[-1]), kind, name, tensors)
+    bits = np.ascontiguousarray(stored.raw(begin, end))
+    if ((bits & np.uint16(0x7F80)) == 0x7F80).any():  # exponent all ones: infinite or no number
+        raise _not_finite(name, stored)
+    return bits
+
+
+def _encode(values: NDArray[np.float32], kind: Type, name: str, tensors: Mapping[str, StoredTensor]) -> Bytes:
+    """Rows of float32 in the bytes of a ggml type; `name`: the source they are of."""
+    if not np.isfinite(values).all():
+        raise _not_finite(name, tensors[name])
+    if kind is Type.F32:
+        return values.astype("<f4", copy=False)
+    if kind is Type.BF16:
+        return f32_to_bf16(values)
+    if kind is Type.F16:
+        largest = float(np.abs(values).max())
+        if largest > 65504:
+            raise ModelFormatError(
+                f"{tensors[name].path}: tensor {name!r} holds {largest:g}, more than f16 can; expected bf16, "
+                "f32 or q8_0 to be asked for"
+            )
+        return values.astype("<f2")
+    quantize = _native()
+    if quantize is not None:
+        try:
+            return quantize(kind.name, values)
+        except ModelFormatError as error:
+            raise ModelFormatError(f"{tensors[name].path}: tensor {name!r}: {error}") from error
+    try:
+        return quants.quantize(np.ascontiguousarray(values), kind)
+    except NotImplementedError as error:
+        raise UnsupportedModel(
+            f"type {kind.name.lower()} needs pyomni's compiled module, which is not there; expected f32, "
+            "f16, bf16 or q8_0 without it"
+        ) from error
+
+
+def _native() -> Callable[[str, NDArray[np.float32]], NDArray[np.uint8]] | None:
+    """ggml's own quantization, many times faster than numpy's; None where nothing was compiled."""
+    try:
+        from pyomni._binding import quantize
+    except ImportError:
+        return None
+    return quantize
+
+
+def _not_finite(name: str, stored: StoredTensor) -> ModelFormatError:
+    return ModelFormatError(
+        f"{stored.path}: tensor {name!r} holds an infinity or no number at all, expected finite weights"
+    )
