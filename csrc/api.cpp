@@ -68,7 +68,8 @@ int32_t omni_device_threads(const omni_device * d) { return d->d->n_threads(); }
 
 void omni_device_free(omni_device * d) { delete d; }
 
-omni_status omni_model_load(omni_device * d, const char * path, const char * component, omni_model ** out, omni_error * err) {
+omni_status omni_model_load(omni_device * d, const char * path, const char * component, const omni_load * how, omni_model ** out,
+                            omni_error * err) {
     return guarded(err, [&] {
         need(d, "device");
         need(path, "path");
@@ -77,7 +78,12 @@ omni_status omni_model_load(omni_device * d, const char * path, const char * com
         const component_maker make = find_component(component);
         auto w = std::make_shared<weights>(d->d, path, component);
         std::shared_ptr<const omni::component> c = make(w->root());
-        w->upload();
+        load_options options;
+        if (how) {
+            options.map          = how->map > 0 ? load_options::map_always : how->map < 0 ? load_options::map_never : load_options::map_large;
+            options.host_experts = how->host_experts != 0;
+        }
+        w->upload(options);
         *out = new omni_model{std::move(w), std::move(c)};
     });
 }
@@ -89,7 +95,7 @@ void omni_model_info(const omni_model * m, omni_info * out) {
 
 void omni_model_free(omni_model * m) { delete m; }
 
-omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, omni_session ** out, omni_error * err) {
+omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, int32_t kv, omni_session ** out, omni_error * err) {
     return guarded(err, [&] {
         need(m, "model");
         need(out, "out");
@@ -100,12 +106,17 @@ omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, om
         if (n_lanes < 1 || n_lanes > 1024) {
             fail(OMNI_ERROR_ARGUMENT, "n_lanes is %d, expected 1 to 1024", n_lanes);
         }
+        const ggml_type kv_types[] = {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0};
+        if (kv < OMNI_KV_F32 || kv > OMNI_KV_Q8_0 || (kv != OMNI_KV_F32 && info.kind != OMNI_KIND_LM)) {
+            fail(OMNI_ERROR_ARGUMENT, "type %d of KV cache, expected one of enum omni_kv, and other than F32 for a language model only",
+                 kv);
+        }
         std::shared_ptr<const component> c = m->c;
         graph_builder builder{[c](const graph_key & key) { return c->max_nodes(key); }, [c](graph & g) { c->build(g); }};
         if (info.kind == OMNI_KIND_ENCODER) {
             builder.max_graphs = 1;  // no two inputs are equally long, and a graph's memory grows with the length
         }
-        *out = new omni_session{c, std::make_unique<session>(m->w, builder, n_ctx, n_lanes)};
+        *out = new omni_session{c, std::make_unique<session>(m->w, builder, n_ctx, n_lanes, kv_types[kv])};
     });
 }
 

@@ -1,8 +1,8 @@
 /* Everything Python can see. Declarations only: no #include, no #if, no macros; cffi reads this file verbatim.
  *
  *     omni_device_open("cpu", 2, &device, &err);
- *     omni_model_load(device, "model.gguf", "talker", &model, &err);
- *     omni_session_open(model, 2048, 1, &session, &err);
+ *     omni_model_load(device, "model.gguf", "talker", NULL, &model, &err);
+ *     omni_session_open(model, 2048, 1, OMNI_KV_F32, &session, &err);
  *     omni_lm_embed(session, 0, ids, n, rows, &err);
  *     omni_lm_decode(session, &input, &output, &err);
  *
@@ -55,6 +55,13 @@ typedef struct omni_info {
     int64_t n_bytes;         /* weights on the device                                    */
 } omni_info;
 
+typedef struct omni_load {   /* how weights are kept                                     */
+    int32_t map;             /* what the CPU works on stays in the file, read when looked at: 1, or -1 not, or 0 if it is large */
+    int32_t host_experts;    /* 1: matrices of experts stay with the CPU, whatever the device */
+} omni_load;
+
+enum omni_kv { OMNI_KV_F32, OMNI_KV_F16, OMNI_KV_Q8_0 };  /* types of a KV cache; F32 is the reference */
+
 typedef struct omni_lm_input { /* the same number of rows for each of n_lanes sequences  */
     const int32_t * lanes;   /* [n_lanes], ascending: the sequences that take part       */
     const float   * embeds;  /* [n_lanes, n, n_embd]                                     */
@@ -83,12 +90,14 @@ int32_t     omni_device_name(const omni_device * d, char * out, int32_t n_max);
 int32_t     omni_device_threads(const omni_device * d);
 void        omni_device_free(omni_device * d);
 
-omni_status omni_model_load(omni_device * d, const char * path, const char * component, omni_model ** out,
-                            omni_error * err);
+/* how NULL: large weights are mapped where the CPU works on them, and everything is on the device. */
+omni_status omni_model_load(omni_device * d, const char * path, const char * component, const omni_load * how,
+                            omni_model ** out, omni_error * err);
 void        omni_model_info(const omni_model * m, omni_info * out);
 void        omni_model_free(omni_model * m);
 
-omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, omni_session ** out, omni_error * err);
+/* kv: enum omni_kv, of a language model; others have F32 only. */
+omni_status omni_session_open(omni_model * m, int32_t n_ctx, int32_t n_lanes, int32_t kv, omni_session ** out, omni_error * err);
 omni_status omni_session_rewind(omni_session * s, int32_t lane, int32_t n_past, omni_error * err); /* 0: forget all */
 omni_status omni_session_n_past(omni_session * s, int32_t lane, int32_t * out, omni_error * err);
 

@@ -32,6 +32,12 @@ ggml_tensor * attention::build(graph & g, ggml_tensor * x, const kv_inputs & in)
 
     xq = ggml_reshape_4d(c, xq, hp.head_dim, hp.n_head, in.n, in.n_lanes);
     xq = ggml_permute(c, xq, 0, 2, 1, 3);                                     // [head_dim, n, n_head, n_lanes]
+    if (cache.quantised(g)) {  // there is no product with rows of values but this
+        ggml_tensor * y = ggml_flash_attn_ext(c, xq, cache.keys(g, in), cache.values(g, in), in.mask16,
+                                              1.0f / std::sqrt(float(hp.head_dim)), 0.0f, 0.0f);  // [head_dim, n_head, n, n_lanes]
+        ggml_flash_attn_ext_set_prec(y, GGML_PREC_F32);
+        return linear(g, o, ggml_reshape_2d(c, y, hp.head_dim * hp.n_head, n_rows), nullptr, in.n_lanes);
+    }
     ggml_tensor * scores = ggml_mul_mat(c, cache.keys(g, in), xq);            // [n_kv, n, n_head, n_lanes]
     scores = ggml_soft_max_ext(c, scores, in.mask, 1.0f / std::sqrt(float(hp.head_dim)), 0.0f);
     ggml_tensor * y = ggml_mul_mat(c, cache.values(g, in), scores);           // [head_dim, n, n_head, n_lanes]

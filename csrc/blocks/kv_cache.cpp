@@ -66,26 +66,38 @@ void kv_feed::append(std::vector<feed> & in) const {
 }
 
 kv_cache::kv_cache(const loader & l, int64_t n_head_kv, int64_t head_dim)
-    : n_head_kv(n_head_kv), head_dim(head_dim), k(l.state_kv({head_dim * n_head_kv, dim_ctx})),
-      v(l.state_kv({dim_ctx, head_dim * n_head_kv})) {}
+    : n_head_kv(n_head_kv), head_dim(head_dim), k(l.state_kv({head_dim * n_head_kv, dim_ctx}, head_dim)),
+      v(l.state_kv({dim_ctx, head_dim * n_head_kv}, head_dim)) {}
 
 void kv_cache::write(graph & g, ggml_tensor * k_new, ggml_tensor * v_new, const kv_inputs & in) const {
     ggml_tensor * keys   = g.state_lanes(k);  // [width, n_rows, 1, n_lanes]
     ggml_tensor * values = g.state_lanes(v);  // [n_rows, width, 1, n_lanes]
     ggml_tensor * k_flat = ggml_reshape_2d(g.ctx, keys, keys->ne[0], keys->ne[1] * keys->ne[3]);
-    ggml_tensor * v_flat = ggml_reshape_2d(g.ctx, values, 1, ggml_nelements(values));
     g.after(ggml_set_rows(g.ctx, k_flat, k_new, in.k_rows));
+    if (quantised(g)) {
+        ggml_tensor * v_flat = ggml_reshape_2d(g.ctx, values, values->ne[0], values->ne[1] * values->ne[3]);
+        g.after(ggml_set_rows(g.ctx, v_flat, v_new, in.k_rows));
+        return;
+    }
+    ggml_tensor * v_flat = ggml_reshape_2d(g.ctx, values, 1, ggml_nelements(values));
     g.after(ggml_set_rows(g.ctx, v_flat, ggml_reshape_2d(g.ctx, v_new, 1, ggml_nelements(v_new)), in.v_rows));
 }
 
-ggml_tensor * kv_cache::keys(graph & g, const kv_inputs & in) const {
-    ggml_tensor * t = g.state_lanes(k);
-    return ggml_view_4d(g.ctx, t, head_dim, in.n_kv, n_head_kv, in.n_lanes, t->nb[1], size_t(head_dim) * t->nb[0], t->nb[3],
+// The live rows of a state that holds them one after the other [width, n_rows, 1, n_lanes].
+static ggml_tensor * live_rows(graph & g, ggml_tensor * t, int64_t head_dim, int64_t n_head_kv, const kv_inputs & in) {
+    return ggml_view_4d(g.ctx, t, head_dim, in.n_kv, n_head_kv, in.n_lanes, t->nb[1], ggml_row_size(t->type, head_dim), t->nb[3],
                         size_t(g.key.lane0) * t->nb[3]);
+}
+
+ggml_tensor * kv_cache::keys(graph & g, const kv_inputs & in) const {
+    return live_rows(g, g.state_lanes(k), head_dim, n_head_kv, in);
 }
 
 ggml_tensor * kv_cache::values(graph & g, const kv_inputs & in) const {
     ggml_tensor * t = g.state_lanes(v);
+    if (quantised(g)) {
+        return live_rows(g, t, head_dim, n_head_kv, in);
+    }
     return ggml_view_4d(g.ctx, t, in.n_kv, head_dim, n_head_kv, in.n_lanes, t->nb[1], size_t(head_dim) * t->nb[1], t->nb[3],
                         size_t(g.key.lane0) * t->nb[3]);
 }

@@ -18,6 +18,7 @@ struct kv_inputs {
     ggml_tensor * k_rows;  // I64 [n * n_lanes]: where each row's keys go
     ggml_tensor * v_rows;  // I64 [width * n * n_lanes]: where each row's values go, one by one (they lie transposed)
     ggml_tensor * mask;    // F32 [n_kv, n, 1, n_lanes]: 0 or -inf
+    ggml_tensor * mask16 = nullptr;  // the same in F16, where the cache is quantised
     int64_t       n, n_lanes, n_kv;
 
     static kv_inputs make(graph & g, int64_t n, int64_t n_kv, int64_t width, int64_t step = 0, const rope_axes * axes = nullptr);
@@ -45,7 +46,8 @@ struct kv_cache {
 
     void write(graph & g, ggml_tensor * k, ggml_tensor * v, const kv_inputs & in) const;  // k, v [width, n * n_lanes]
     ggml_tensor * keys(graph & g, const kv_inputs & in) const;    // [head_dim, n_kv, n_head_kv, n_lanes]
-    ggml_tensor * values(graph & g, const kv_inputs & in) const;  // [n_kv, head_dim, n_head_kv, n_lanes]
+    ggml_tensor * values(graph & g, const kv_inputs & in) const;  // [n_kv, head_dim, n_head_kv, n_lanes]; quantised as keys
+    bool quantised(const graph & g) const { return ggml_is_quantized(g.state_lanes(k)->type); }
 
     int64_t    n_head_kv, head_dim;
     state_slot k, v;

@@ -40,7 +40,11 @@ stack::stack(const loader & l, const stack_hparams & hp) : hp(hp) {
 }
 
 kv_inputs stack::inputs(graph & g, int64_t n, int64_t step) const {
-    return kv_inputs::make(g, n, g.key.n_kv, hp.kv_width(), step, hp.rope());
+    kv_inputs in = kv_inputs::make(g, n, g.key.n_kv, hp.kv_width(), step, hp.rope());
+    if (layers[0].attn.cache.quantised(g)) {
+        in.mask16 = ggml_cast(g.ctx, in.mask, GGML_TYPE_F16);
+    }
+    return in;
 }
 
 ggml_tensor * stack::build(graph & g, ggml_tensor * x, const kv_inputs & in, between_layers * between) const {

@@ -21,6 +21,7 @@ struct component {
     virtual int64_t table_size(int32_t /*table*/) const { return 0; }  // rows of an embedding table
     virtual int64_t n_first_codes() const { return 0; }                // ids group 0 of a frame may have
     virtual int64_t kv_width() const { return 0; }                     // floats of a KV row
+    virtual int64_t n_head() const { return 0; }                       // rows of scores per input row
     virtual const rope_axes * axes() const { return nullptr; }         // where positions have several axes
 
     virtual int64_t n_rows_out(int64_t n) const { return n; }          // what an encoder makes of n rows

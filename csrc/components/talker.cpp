@@ -26,6 +26,7 @@ struct talker : component {
 
     int64_t table_size(int32_t t) const override { return t == table_codec ? lm.n_vocab : 0; }
     int64_t kv_width() const override { return lm.hp.kv_width(); }
+    int64_t n_head() const override { return lm.hp.n_head; }
     const rope_axes * axes() const override { return lm.hp.rope(); }
     size_t  max_nodes(const graph_key &) const override { return lm.max_nodes(); }
 

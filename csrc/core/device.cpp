@@ -89,6 +89,12 @@ bool device::is_cpu() const { return dev_ == cpu_; }
 
 ggml_backend_buffer_type_t device::buffer_type() const { return ggml_backend_dev_buffer_type(dev_); }
 
+ggml_backend_buffer_type_t device::host_buffer_type() const { return ggml_backend_dev_buffer_type(cpu_); }
+
+buffer_ptr device::host_buffer(void * data, size_t n) const {
+    return buffer_ptr(ggml_backend_dev_buffer_from_host_ptr(cpu_, data, n, n));
+}
+
 std::vector<backend_ptr> device::open_backends(int n_threads, ggml_abort_callback abort, void * abort_data) const {
     std::vector<backend_ptr> backends;
     std::vector<ggml_backend_dev_t> devs{dev_};

@@ -34,6 +34,8 @@ class device {
     int n_threads() const { return n_threads_; }
     bool is_cpu() const;
     ggml_backend_buffer_type_t buffer_type() const;
+    ggml_backend_buffer_type_t host_buffer_type() const;         // of the CPU, whatever this device is
+    buffer_ptr host_buffer(void * data, size_t n) const;         // memory that is there already, as one of the CPU's
 
     // The backends of one session, this device's first and the CPU last, each with the abort callback set.
     std::vector<backend_ptr> open_backends(int n_threads, ggml_abort_callback abort, void * abort_data) const;

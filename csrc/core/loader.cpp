@@ -3,6 +3,8 @@
 #include "core/error.h"
 #include "core/snapshot.h"
 
+#include "ggml-alloc.h"
+
 #include <algorithm>
 #include <cstdio>
 
@@ -83,7 +85,10 @@ struct file_close {
     void operator()(FILE * f) const { fclose(f); }
 };
 
-void weights::upload() {
+// Less than this is read at once: what lies in memory of its own is a little faster to work on.
+static const uint64_t min_mapped_bytes = uint64_t(2) << 30;
+
+void weights::upload(const load_options & how) {
     const std::string prefix = component_ + ".";
     for (const std::string & name : file_->tensor_names()) {
         if (name.compare(0, prefix.size(), prefix) == 0 && !tensors_.count(name)) {
@@ -91,39 +96,27 @@ void weights::upload() {
                  name.c_str(), component_.c_str());
         }
     }
-    buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(ctx_.get(), device_->buffer_type()));
-    if (!buffer_) {
-        fail(OMNI_ERROR_MEMORY, "%s: the weights of '%s' do not fit on device '%s'", file_->path().c_str(),
-             component_.c_str(), device_->name().c_str());
+    uint64_t n_host = 0;
+    std::vector<std::string> on_host, on_device;
+    for (const auto & [name, t] : tensors_) {
+        const bool host = device_->is_cpu() || (how.host_experts && name.find("_exps.") != std::string::npos);
+        (host ? on_host : on_device).push_back(name);
+        n_host += host ? ggml_nbytes(t) : 0;
     }
-    ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-    n_bytes_ = int64_t(ggml_backend_buffer_get_size(buffer_.get()));
+    if (how.map == load_options::map_always || (how.map == load_options::map_large && n_host >= min_mapped_bytes)) {
+        map(on_host);
+    }
+    allocate(on_host, device_->host_buffer_type());
+    allocate(on_device, device_->buffer_type());
 
     std::unique_ptr<FILE, file_close> f(fopen(file_->path().c_str(), "rb"));
     if (!f) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", file_->path().c_str());
     }
-    const bool host = ggml_backend_buffer_is_host(buffer_.get());
-    std::vector<char> chunk;
+    const buffer_ptr * mapped = file_map_ ? &buffers_[0] : nullptr;
     for (const auto & [name, t] : tensors_) {
-        if (fseeko(f.get(), off_t(file_->tensor_offset(name)), SEEK_SET) != 0) {
-            fail(OMNI_ERROR_IO, "%s: tensor '%s' lies outside the file", file_->path().c_str(), name.c_str());
-        }
-        const size_t n = ggml_nbytes(t);
-        const size_t step = host ? n : size_t(16) << 20;
-        for (size_t at = 0; at < n; at += step) {
-            const size_t m = std::min(step, n - at);
-            char * to = static_cast<char *>(t->data);
-            if (!host) {
-                chunk.resize(m);
-                to = chunk.data();
-            }
-            if (fread(to, 1, m, f.get()) != m) {
-                fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
-            }
-            if (!host) {
-                ggml_backend_tensor_set(t, to, at, m);
-            }
+        if (!mapped || t->buffer != mapped->get()) {
+            read(name, f.get());
         }
     }
     for (const auto & [name, t] : tensors_) {
@@ -133,6 +126,71 @@ void weights::upload() {
         fingerprint_ = omni::fingerprint(name.data(), name.size(), fingerprint_ ^ uint64_t(t->type));
         fingerprint_ = omni::fingerprint(t->ne, sizeof(t->ne), fingerprint_);
         fingerprint_ = omni::fingerprint(head, n, fingerprint_);
+    }
+}
+
+// Where each tensor lies as ggml wants it; those that do not are left to allocate.
+void weights::map(const std::vector<std::string> & names) {
+    file_map_ = names.empty() ? nullptr : mapped_file::open(file_->path());
+    buffer_ptr buffer = file_map_ ? device_->host_buffer(file_map_->data(), file_map_->size()) : nullptr;
+    if (!buffer) {
+        file_map_ = nullptr;
+        return;
+    }
+    ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+    const uint64_t alignment = ggml_backend_buffer_get_alignment(buffer.get());
+    for (const std::string & name : names) {
+        ggml_tensor * t = tensors_.at(name);
+        const uint64_t offset = file_->tensor_offset(name);
+        if (offset % alignment == 0 && offset + ggml_nbytes(t) <= file_map_->size()) {
+            ggml_backend_tensor_alloc(buffer.get(), t, file_map_->data() + offset);
+            n_bytes_ += int64_t(ggml_nbytes(t));
+        }
+    }
+    buffers_.push_back(std::move(buffer));
+}
+
+void weights::allocate(const std::vector<std::string> & names, ggml_backend_buffer_type_t type) {
+    size_t n = 0;
+    for (const std::string & name : names) {
+        const ggml_tensor * t = tensors_.at(name);
+        n += t->buffer ? 0 : GGML_PAD(ggml_backend_buft_get_alloc_size(type, t), ggml_backend_buft_get_alignment(type));
+    }
+    if (!n) {
+        return;
+    }
+    buffer_ptr buffer(ggml_backend_buft_alloc_buffer(type, n + ggml_backend_buft_get_alignment(type)));
+    ggml_tallocr place = buffer ? ggml_tallocr_new(buffer.get()) : ggml_tallocr{};
+    for (const std::string & name : names) {
+        ggml_tensor * t = tensors_.at(name);
+        if (!buffer || (!t->buffer && ggml_tallocr_alloc(&place, t) != GGML_STATUS_SUCCESS)) {
+            fail(OMNI_ERROR_MEMORY, "%s: the weights of '%s' do not fit on device '%s'", file_->path().c_str(),
+                 component_.c_str(), device_->name().c_str());
+        }
+    }
+    ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+    n_bytes_ += int64_t(ggml_backend_buffer_get_size(buffer.get()));
+    buffers_.push_back(std::move(buffer));
+}
+
+void weights::read(const std::string & name, FILE * f) const {
+    ggml_tensor * t = tensors_.at(name);
+    if (fseeko(f, off_t(file_->tensor_offset(name)), SEEK_SET) != 0) {
+        fail(OMNI_ERROR_IO, "%s: tensor '%s' lies outside the file", file_->path().c_str(), name.c_str());
+    }
+    const bool   host = ggml_backend_buffer_is_host(t->buffer);
+    const size_t n    = ggml_nbytes(t);
+    const size_t step = host ? n : size_t(16) << 20;
+    std::vector<char> chunk(host ? 0 : std::min(step, n));
+    for (size_t at = 0; at < n; at += step) {
+        const size_t m = std::min(step, n - at);
+        char * to = host ? static_cast<char *>(t->data) : chunk.data();
+        if (fread(to, 1, m, f) != m) {
+            fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
+        }
+        if (!host) {
+            ggml_backend_tensor_set(t, to, at, m);
+        }
     }
 }
 
@@ -148,12 +206,12 @@ ggml_tensor * loader::f32(const std::string & name, const shape & ne) const {
 }
 
 state_slot loader::state_zeros(const shape & ne) const {
-    w_->states_.push_back({ne, true});
+    w_->states_.push_back({ne, true, 0});
     return int(w_->states_.size()) - 1;
 }
 
-state_slot loader::state_kv(const shape & ne) const {
-    w_->states_.push_back({ne, false});
+state_slot loader::state_kv(const shape & ne, int64_t head_dim) const {
+    w_->states_.push_back({ne, false, head_dim});
     return int(w_->states_.size()) - 1;
 }
 

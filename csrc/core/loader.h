@@ -4,9 +4,11 @@
 
 #include "core/device.h"
 #include "core/gguf.h"
+#include "core/mapped_file.h"
 
 #include "ggml.h"
 
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +30,14 @@ constexpr int64_t dim_ctx = -1;  // in a state's shape: the positions of the ses
 struct state_spec {
     shape ne;    // of one lane, F32; the lane is the axis after the last
     bool  zero;  // must be zero when a lane starts (stream state); rows of a KV cache are masked instead
+    int64_t unit = 0;  // of a KV cache, whose type the session chooses: channels of a head
+};
+
+// How the weights of a component are kept.
+struct load_options {
+    enum { map_large = 0, map_always = 1, map_never = -1 };
+    int  map          = map_large;  // whether weights that the CPU works on stay in the file, read when looked at
+    bool host_experts = false;      // matrices of experts stay with the CPU, whatever the device
 };
 
 class loader;
@@ -38,7 +48,8 @@ class weights {
     weights(std::shared_ptr<omni::device> d, const std::string & path, const std::string & component);
 
     loader root();
-    void upload();  // after the component asked for everything: checks for strangers, allocates, reads the file
+    // After the component asked for everything: checks for strangers, then maps the file or allocates and reads it.
+    void upload(const load_options & how);
 
     const std::shared_ptr<omni::device> & device() const { return device_; }
     const std::vector<state_spec> & states() const { return states_; }
@@ -49,12 +60,16 @@ class weights {
   private:
     friend class loader;
     ggml_tensor * request(const std::string & name, const shape & ne, bool f32_only);
+    void map(const std::vector<std::string> & names);        // tensors that stay in the file
+    void allocate(const std::vector<std::string> & names, ggml_backend_buffer_type_t type);
+    void read(const std::string & name, FILE * file) const;  // into its buffer
 
     std::shared_ptr<omni::device>    device_;
     std::shared_ptr<const gguf_file> file_;
     std::string                      component_;
     context_ptr                      ctx_;
-    buffer_ptr                       buffer_;
+    std::unique_ptr<mapped_file>     file_map_;
+    std::vector<buffer_ptr>          buffers_;
     std::map<std::string, ggml_tensor *> tensors_;
     std::vector<state_spec>          states_;
     int64_t                          n_bytes_ = 0;
@@ -74,7 +89,7 @@ class loader {
     ggml_tensor * f32(const std::string & name, const shape & ne) const;     // norms, biases, convolutions
 
     state_slot state_zeros(const shape & ne) const;
-    state_slot state_kv(const shape & ne) const;
+    state_slot state_kv(const shape & ne, int64_t head_dim) const;
 
     const gguf_keys kv;  // hyperparameters of the component, whatever the scope
 

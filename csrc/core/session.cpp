@@ -19,22 +19,30 @@ struct session::built {
     std::unique_ptr<graph> g;
     std::unique_ptr<ggml_backend_sched, sched_free> sched;
     uint64_t used = 0;
+    size_t   bytes = 0;  // of working memory
 };
 
-session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_t n_ctx, int64_t n_lanes)
+session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_t n_ctx, int64_t n_lanes, ggml_type kv_type)
     : weights_(std::move(w)), builder_(std::move(builder)), n_ctx_(n_ctx), n_past_(size_t(n_lanes), 0),
-      broken_(size_t(n_lanes), false) {
+      broken_(size_t(n_lanes), false), specs_(weights_->states()), kv_type_(kv_type) {
     const device & d = *weights_->device();
     backends_ = d.open_backends(weights_->n_bytes() < min_shared_bytes ? 1 : d.n_threads(), aborted, this);
 
-    const auto & specs = weights_->states();
-    state_ctx_.reset(ggml_init({/*.mem_size =*/(specs.size() + 1) * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
-    for (const state_spec & spec : specs) {
+    state_ctx_.reset(ggml_init({/*.mem_size =*/(specs_.size() + 1) * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
+    for (state_spec & spec : specs_) {
+        const ggml_type type = spec.unit ? kv_type : GGML_TYPE_F32;
+        if (spec.unit && spec.unit % ggml_blck_size(type) != 0) {
+            fail(OMNI_ERROR_ARGUMENT, "a KV cache of type %s needs heads of whole blocks of %lld, and those of '%s' have %lld channels",
+                 ggml_type_name(type), (long long) ggml_blck_size(type), weights_->name().c_str(), (long long) spec.unit);
+        }
+        if (ggml_is_quantized(type) && spec.ne[0] == dim_ctx) {
+            std::swap(spec.ne[0], spec.ne[1]);  // a block holds channels of one row
+        }
         int64_t ne[4] = {1, 1, 1, n_lanes};
         for (size_t i = 0; i < spec.ne.size(); i++) {
             ne[i] = spec.ne[i] == dim_ctx ? n_ctx_padded() : spec.ne[i];
         }
-        states_.push_back(ggml_new_tensor(state_ctx_.get(), GGML_TYPE_F32, 4, ne));
+        states_.push_back(ggml_new_tensor(state_ctx_.get(), type, 4, ne));
         has_stream_ = has_stream_ || spec.zero;
     }
     if (!states_.empty()) {
@@ -54,15 +62,7 @@ bool session::aborted(void * self) { return static_cast<session *>(self)->cancel
 session::built & session::get(const graph_key & key) {
     auto it = graphs_.find(key);
     if (it == graphs_.end()) {
-        if (graphs_.size() >= builder_.max_graphs) {
-            auto oldest = std::min_element(graphs_.begin(), graphs_.end(), [](const auto & a, const auto & b) {
-                return a.second->used < b.second->used;
-            });
-            if (oldest->second.get() == last_) {
-                last_ = nullptr;
-            }
-            graphs_.erase(oldest);
-        }
+        make_room(builder_.max_graphs - 1, builder_.max_bytes);
         auto b = std::make_unique<built>();
         const size_t max_nodes = builder_.max_nodes(key);
         b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu());
@@ -76,11 +76,43 @@ session::built & session::get(const graph_key & key) {
             fail(OMNI_ERROR_MEMORY, "a graph of '%s' (%d rows, %d lanes, %d KV rows) does not fit on device '%s'",
                  weights_->name().c_str(), key.n, key.n_lanes, key.n_kv, weights_->device()->name().c_str());
         }
+        for (ggml_backend_t backend : raw) {
+            b->bytes += ggml_backend_sched_get_buffer_size(b->sched.get(), backend);
+        }
+        make_room(builder_.max_graphs - 1, builder_.max_bytes - std::min(b->bytes, builder_.max_bytes));
         it = graphs_.emplace(key, std::move(b)).first;
     }
     it->second->used = ++clock_;
     return *it->second;
 }
+
+// Forgets graphs until so many are left, of so much working memory. For memory only the large ones go, so that the many
+// graphs of a step outlive those of a prefill.
+void session::make_room(size_t n_graphs, size_t n_bytes) {
+    for (;;) {
+        size_t total = 0;
+        for (const auto & [key, b] : graphs_) {
+            total += b->bytes;
+        }
+        const bool crowded = graphs_.size() > n_graphs;
+        auto oldest = graphs_.end();
+        for (auto it = graphs_.begin(); it != graphs_.end(); ++it) {
+            const bool counts = crowded || it->second->bytes > builder_.max_bytes / 32;
+            if (counts && (oldest == graphs_.end() || it->second->used < oldest->second->used)) {
+                oldest = it;
+            }
+        }
+        if (!(crowded || total > n_bytes) || oldest == graphs_.end()) {
+            return;
+        }
+        if (oldest->second.get() == last_) {
+            last_ = nullptr;
+        }
+        graphs_.erase(oldest);
+    }
+}
+
+uint64_t session::fingerprint() const { return weights_->fingerprint() ^ (uint64_t(kv_type_) << 32); }
 
 void session::run(const graph_key & key, const std::vector<feed> & in, const std::vector<fetch> & out) {
     std::lock_guard<std::mutex> lock(weights_->device()->compute);
@@ -145,7 +177,7 @@ void session::rewind(int64_t lane, int64_t n_past) {
     if (n_past == 0) {
         broken_[size_t(lane)] = false;
         for (size_t i = 0; i < states_.size(); i++) {
-            if (weights_->states()[i].zero) {
+            if (specs_[i].zero) {
                 ggml_backend_tensor_memset(states_[i], 0, size_t(lane) * states_[i]->nb[3], states_[i]->nb[3]);
             }
         }

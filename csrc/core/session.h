@@ -33,11 +33,12 @@ struct graph_builder {
     std::function<size_t(const graph_key &)> max_nodes;
     std::function<void(graph &)>             build;
     size_t max_graphs = 32;  // kept per session; the one unused longest makes room
+    size_t max_bytes  = size_t(256) << 20;  // and this for working memory, where more than one graph is kept
 };
 
 class session {
   public:
-    session(std::shared_ptr<const weights> w, graph_builder builder, int64_t n_ctx, int64_t n_lanes);
+    session(std::shared_ptr<const weights> w, graph_builder builder, int64_t n_ctx, int64_t n_lanes, ggml_type kv_type = GGML_TYPE_F32);
     ~session();
 
     void run(const graph_key & key, const std::vector<feed> & in, const std::vector<fetch> & out);
@@ -70,6 +71,8 @@ class session {
   private:
     struct built;
     built & get(const graph_key & key);
+    void make_room(size_t n_graphs, size_t n_bytes);
+    uint64_t fingerprint() const;  // of the weights and of how a lane is kept
     static bool aborted(void * self);
 
     std::shared_ptr<const weights> weights_;
@@ -81,6 +84,8 @@ class session {
     context_ptr                    state_ctx_;
     buffer_ptr                     state_buffer_;
     std::vector<ggml_tensor *>     states_;
+    std::vector<state_spec>        specs_;   // their shapes; the values of a quantised KV cache lie row by row
+    ggml_type                      kv_type_;
     bool                           has_stream_ = false;
     std::set<std::string>          wanted_;
     std::map<std::string, std::vector<float>> kept_;

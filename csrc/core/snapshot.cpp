@@ -45,7 +45,7 @@ int64_t session::save(int64_t lane, void * out, int64_t n_max) const {
     const int64_t n_past = n_past_[size_t(lane)];
     int64_t n_bytes = 0;
     for (size_t i = 0; i < states_.size(); i++) {
-        const extent e = live_part(states_[i], weights_->states()[i], lane, n_past);
+        const extent e = live_part(states_[i], specs_[i], lane, n_past);
         n_bytes += int64_t(e.count * e.bytes);
     }
     const int64_t n = int64_t(sizeof(snapshot_header)) + n_bytes;
@@ -54,7 +54,7 @@ int64_t session::save(int64_t lane, void * out, int64_t n_max) const {
     }
     char * to = static_cast<char *>(out) + sizeof(snapshot_header);
     for (size_t i = 0; i < states_.size(); i++) {
-        const extent e = live_part(states_[i], weights_->states()[i], lane, n_past);
+        const extent e = live_part(states_[i], specs_[i], lane, n_past);
         for (size_t k = 0; k < e.count && e.bytes; k++, to += e.bytes) {
             ggml_backend_tensor_get(states_[i], to, e.offset + k * e.stride, e.bytes);
         }
@@ -63,10 +63,10 @@ int64_t session::save(int64_t lane, void * out, int64_t n_max) const {
     std::memcpy(h.magic, snapshot_magic, sizeof(h.magic));
     h.version  = snapshot_version;
     h.n_states = uint32_t(states_.size());
-    h.model    = weights_->fingerprint();
+    h.model    = fingerprint();
     h.n_past   = n_past;
     h.n_bytes  = n_bytes;
-    h.checksum = fingerprint(static_cast<char *>(out) + sizeof(h), uint64_t(n_bytes));
+    h.checksum = omni::fingerprint(static_cast<char *>(out) + sizeof(h), uint64_t(n_bytes));
     std::memcpy(out, &h, sizeof(h));
     return n;
 }
@@ -82,12 +82,12 @@ void session::load(int64_t lane, const void * in, int64_t n) {
         fail(OMNI_ERROR_UNSUPPORTED, "the saved session is of version %u, expected %u", h.version, snapshot_version);
     }
     const char * from = static_cast<const char *>(in) + sizeof(h);
-    if (h.n_bytes != n - int64_t(sizeof(h)) || h.checksum != fingerprint(from, uint64_t(h.n_bytes))) {
+    if (h.n_bytes != n - int64_t(sizeof(h)) || h.checksum != omni::fingerprint(from, uint64_t(h.n_bytes))) {
         fail(OMNI_ERROR_FORMAT, "the saved session is damaged: %lld bytes follow its header, expected %lld with their checksum",
              (long long) (n - int64_t(sizeof(h))), (long long) h.n_bytes);
     }
-    if (h.model != weights_->fingerprint() || h.n_states != states_.size()) {
-        fail(OMNI_ERROR_ARGUMENT, "the saved session was made with other weights than those of this '%s'", weights_->name().c_str());
+    if (h.model != fingerprint() || h.n_states != states_.size()) {
+        fail(OMNI_ERROR_ARGUMENT, "the saved session was made with other weights, or another type of KV cache, than this '%s' has", weights_->name().c_str());
     }
     const bool positions = n_ctx_ > 0;
     if (h.n_past < 0 || (positions && h.n_past > n_ctx_)) {
@@ -95,14 +95,14 @@ void session::load(int64_t lane, const void * in, int64_t n) {
     }
     int64_t n_bytes = 0;
     for (size_t i = 0; i < states_.size(); i++) {
-        const extent e = live_part(states_[i], weights_->states()[i], lane, h.n_past);
+        const extent e = live_part(states_[i], specs_[i], lane, h.n_past);
         n_bytes += int64_t(e.count * e.bytes);
     }
     if (n_bytes != h.n_bytes) {
         fail(OMNI_ERROR_FORMAT, "the saved session has %lld bytes of state, expected %lld", (long long) h.n_bytes, (long long) n_bytes);
     }
     for (size_t i = 0; i < states_.size(); i++) {
-        const extent e = live_part(states_[i], weights_->states()[i], lane, h.n_past);
+        const extent e = live_part(states_[i], specs_[i], lane, h.n_past);
         for (size_t k = 0; k < e.count && e.bytes; k++, from += e.bytes) {
             ggml_backend_tensor_set(states_[i], from, e.offset + k * e.stride, e.bytes);
         }

@@ -8,7 +8,8 @@
 
 namespace omni {
 
-static const int32_t max_batch_rows = 512;  // of a prefill in one graph; longer ones go in pieces
+static const int32_t max_batch_rows = 512;              // of a prefill in one graph; longer ones go in pieces,
+static const int64_t max_scores = int64_t(1) << 26;     // and in smaller ones where the attention's scores would need more
 
 namespace {
 
@@ -70,16 +71,26 @@ static void run(session & s, const component & c, const batch & b) {
 static float * moved(float * p, size_t n) { return p ? p + n : nullptr; }
 static const float * moved(const float * p, size_t n) { return p ? p + n : nullptr; }
 
+// Rows of the next piece: fewer the longer the past is, in steps that depend on nothing else.
+static int32_t piece_rows(int64_t n_past, int64_t n_head) {
+    int32_t n = max_batch_rows;
+    while (n > 64 && kv_round_up(n_past + n) * n * n_head > max_scores) {
+        n /= 2;
+    }
+    return n;
+}
+
 // Many rows of one lane, in pieces: only the last piece needs the head.
 static void prefill(session & s, const component & c, const omni_lm_input & in, int32_t lane_index, const omni_lm_output & out) {
     const omni_info info = c.info();
     const size_t l = size_t(lane_index), n_all = size_t(in.n), n_embd = size_t(info.n_embd), n_axes = size_t(info.n_axes);
     std::vector<float> hidden(static_cast<size_t>(info.n_hidden));
-    for (int32_t at = 0; at < in.n; at += max_batch_rows) {
+    int32_t at = 0;
+    while (at < in.n) {
         const size_t row = l * n_all + size_t(at);
         batch b{};
         b.lane0     = in.lanes[l];
-        b.n         = std::min(max_batch_rows, in.n - at);
+        b.n         = std::min(piece_rows(s.n_past(in.lanes[l]), c.n_head()), in.n - at);
         b.head      = in.head;
         b.n_past    = {s.n_past(in.lanes[l])};
         b.embeds    = in.embeds + row * n_embd;
@@ -91,6 +102,7 @@ static void prefill(session & s, const component & c, const omni_lm_input & in, 
         b.hidden   = hidden.data();
         b.accepted = moved(out.accepted, row * n_embd);
         run(s, c, b);
+        at += b.n;
     }
     if (out.hidden) {
         std::copy(hidden.begin(), hidden.end(), out.hidden + l * hidden.size());

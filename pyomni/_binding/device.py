@@ -89,6 +89,17 @@ class Info:
 class Model(Handle):
     """Weights and hyperparameters of one component of a GGUF file; immutable, shared between sessions.
 
+    Parameters
+    ----------
+    device : Device
+    path : path of the GGUF
+    component : one that the file holds
+    mapped : bool, optional
+        Whether weights the CPU works on stay in the file, read when they are looked at; by default where they
+        are large. A mapped file must not be written to while it is in use.
+    experts : str
+        Where the matrices of experts are: ``"device"``, or ``"cpu"`` to leave them in the host's memory.
+
     Raises
     ------
     ModelFileError
@@ -101,10 +112,23 @@ class Model(Handle):
         The weights do not fit.
     """
 
-    def __init__(self, device: Device, path: str | os.PathLike[str], component: str) -> None:
+    def __init__(
+        self,
+        device: Device,
+        path: str | os.PathLike[str],
+        component: str,
+        *,
+        mapped: bool | None = None,
+        experts: str = "device",
+    ) -> None:
+        if experts not in ("device", "cpu"):
+            raise errors.ArgumentError(f"experts is {experts!r}, expected 'device' or 'cpu'")
+        how = ffi.new("omni_load *")
+        how.map = 0 if mapped is None else 1 if mapped else -1
+        how.host_experts = experts == "cpu"
         out = ffi.new("omni_model **")
         with checked() as call:
-            call(lib.omni_model_load, device.pointer, os.fsencode(path), component.encode(), out)
+            call(lib.omni_model_load, device.pointer, os.fsencode(path), component.encode(), how, out)
         super().__init__(out[0], lib.omni_model_free)
         raw = ffi.new("omni_info *")
         lib.omni_model_info(self.pointer, raw)

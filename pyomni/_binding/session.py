@@ -10,7 +10,9 @@ from pyomni._binding.calls import Floats, Handle, Ints, array_of, checked, point
 from pyomni._binding.device import Model
 from pyomni._native import ffi, lib
 
-__all__ = ["Session"]
+__all__ = ["KV_TYPES", "Session"]
+
+KV_TYPES = {"f32": lib.OMNI_KV_F32, "f16": lib.OMNI_KV_F16, "q8_0": lib.OMNI_KV_Q8_0}
 
 
 class Session(Handle):
@@ -18,13 +20,16 @@ class Session(Handle):
 
     One thread at a time: a second caller gets ``SessionBusy``. Every method raises ``ArgumentError`` for ids,
     lanes or shapes out of range, ``SessionBroken`` after a call that failed half way until its lanes are
-    rewound to 0, and ``Cancelled`` when ``cancel`` was called.
+    rewound to 0, and ``Cancelled`` when ``cancel`` was called. ``kv`` is the type of a language model's KV
+    cache, one of ``KV_TYPES``; other components take ``f32``.
     """
 
-    def __init__(self, model: Model, n_ctx: int = 0, n_lanes: int = 1) -> None:
+    def __init__(self, model: Model, n_ctx: int = 0, n_lanes: int = 1, kv: str = "f32") -> None:
+        if kv not in KV_TYPES:
+            raise errors.ArgumentError(f"kv is {kv!r}, expected one of {', '.join(KV_TYPES)}")
         out = ffi.new("omni_session **")
         with checked() as call:
-            call(lib.omni_session_open, model.pointer, n_ctx, n_lanes, out)
+            call(lib.omni_session_open, model.pointer, n_ctx, n_lanes, KV_TYPES[kv], out)
         super().__init__(out[0], lib.omni_session_free)
         self.info = model.info
         self.n_ctx = n_ctx

@@ -49,10 +49,13 @@ class DecoderLM:
         Positions each lane can hold.
     n_lanes : int
         Independent sequences that can be decoded together.
+    kv : str
+        Type of the KV cache: ``f32`` (the reference), ``f16`` (half of it) or ``q8_0`` (a quarter; heads in
+        whole blocks of 32 channels).
     """
 
-    def __init__(self, model: Model, n_ctx: int, n_lanes: int = 1) -> None:
-        self.session = Session(model, n_ctx, n_lanes)
+    def __init__(self, model: Model, n_ctx: int, n_lanes: int = 1, kv: str = "f32") -> None:
+        self.session = Session(model, n_ctx, n_lanes, kv)
         self.info = model.info
         self.n_ctx = n_ctx
         self.n_lanes = n_lanes
