@@ -1,9 +1,10 @@
 """One voice through the parts of a text, where nothing but the first part says what the voice is.
 
-A described voice, or none, is made up anew by every generation. So the parts after the first are spoken as in-context
-clones of it: their prompts hold its text and its codes, and the codec hears it before they begin. That is the prompt the
-model would have had if it had gone on speaking, so no encoder and no base model is needed; and as every part depends on
-the first one alone, they keep the codes they have whatever runs beside them, at memory that does not grow.
+A described voice, or none, is made up anew by every generation. So the parts after the first are spoken as
+in-context clones of it: their prompts hold its text and its codes, and the codec hears it before they
+begin. That is the prompt the model would have had if it had gone on speaking, so no encoder and no base
+model is needed; and as every part depends on the first one alone, they keep the codes they have whatever
+runs beside them, at memory that does not grow.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ __all__ = ["CARRIED_TOKENS", "Follower", "run"]
 
 I32 = npt.NDArray[np.int32]
 
-#: Tokens of a first part that others are to follow, if its first sentence is no longer: some ten seconds of speech,
-#: which every later prompt has to read.
+#: Tokens of a first part that others are to follow, if its first sentence is no longer: some ten seconds of
+#: speech, which every later prompt has to read.
 CARRIED_TOKENS = 50
 
 

@@ -1,10 +1,10 @@
 """Texts of any length: parts spoken one by one or on several lanes, joined in order, at flat memory.
 
-Each part is a generation of its own, with the codes it has alone; where the voice is in no prompt, the parts after the
-first go on with its voice (`pyomni.pipelines.carry`). Between two parts the sound goes to silence
-within `FADE_S`, stays there for the pause, and comes back as fast: nothing is cut away, and no step is left
-that could click. Before the first part and after the last nothing is changed, so a text of one part sounds as
-if there were no parts.
+Each part is a generation of its own, with the codes it has alone; where the voice is in no prompt, the
+parts after the first go on with its voice (`pyomni.pipelines.carry`). Between two parts the sound goes to
+silence within `FADE_S`, stays there for the pause, and comes back as fast: nothing is cut away, and no step
+is left that could click. Before the first part and after the last nothing is changed, so a text of one part
+sounds as if there were no parts.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Part:
     pause : float
         Seconds of silence after it, if another part follows.
     follows : callable (int32 [n_frames, n_groups]) -> Plan, or None
-        Makes the plan from the codes of the first part, whose voice this one goes on with; None: its voice is in
-        `plan`.
+        Makes the plan from the codes of the first part, whose voice this one goes on with; None: its voice
+        is in `plan`.
     """
 
     plan: Plan
@@ -107,8 +107,8 @@ class SpokenPiece:
     text : str
         What it says.
     seed : int
-        Gives this piece the same codes when it is spoken alone; after the first one, not so for a described voice
-        or none, which goes on with the voice of the first (`pyomni.pipelines.carry`).
+        Gives this piece the same codes when it is spoken alone; after the first one, not so for a described
+        voice or none, which goes on with the voice of the first (`pyomni.pipelines.carry`).
     first_frame, n_frames : int
         Where its codes lie among those of the speech.
     first_sample, n_samples : int

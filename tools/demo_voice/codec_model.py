@@ -1,4 +1,7 @@
-"""The codec while it is trained: official decoder, residual vector quantizer, and an encoder that is not shipped."""
+"""The codec while it is trained.
+
+official decoder, residual vector quantizer, and an encoder that is not shipped.
+"""
 
 import sys
 import warnings
@@ -29,13 +32,13 @@ class Snake(torch.autograd.Function):
     """x + sin(a x)^2 / b with a backward that keeps the input only (the eager one keeps four tensors)."""
 
     @staticmethod
-    def forward(ctx, x, a, b):  # noqa: ANN001, ANN205 - torch's own signature
+    def forward(ctx, x, a, b):
         ctx.save_for_backward(x, a, b)
         s = torch.sin(x * a)
         return torch.addcmul(x, s * s, 1 / b)
 
     @staticmethod
-    def backward(ctx, g):  # noqa: ANN001, ANN205
+    def backward(ctx, g):
         x, a, b = ctx.saved_tensors
         s, double = torch.sin(x * a), torch.sin(2 * x * a)
         over = 1 / b
@@ -51,7 +54,10 @@ def _snake(self: official.SnakeBeta, x: Tensor) -> Tensor:
 
 
 def make_decoder() -> official.Qwen3TTSTokenizerV2Decoder:
-    """The official decoder at our sizes. Both output projections of the split quantizer are one matrix: a plain RVQ."""
+    """The official decoder at our sizes.
+
+    Both output projections of the split quantizer are one matrix: a plain RVQ.
+    """
     official.SnakeBeta.forward = _snake
     config = Qwen3TTSTokenizerV2DecoderConfig(**CODEC)
     config._attn_implementation = "sdpa"
@@ -86,12 +92,16 @@ class Mel:
 
     def __init__(self, size: int = 800) -> None:
         self.size, self.window = size, torch.hann_window(size)
-        self.filters = torch.tensor(librosa.filters.mel(sr=RATE, n_fft=size, n_mels=BANDS, fmin=0, fmax=RATE // 2))
+        self.filters = torch.tensor(
+            librosa.filters.mel(sr=RATE, n_fft=size, n_mels=BANDS, fmin=0, fmax=RATE // 2)
+        )
 
     def __call__(self, samples: Tensor) -> Tensor:  # [B, samples] -> [B, BANDS, samples / MEL_HOP]
         left = (self.size - MEL_HOP) // 2
         padded = F.pad(samples, (left, self.size - MEL_HOP - left))
-        spectrum = torch.stft(padded, self.size, MEL_HOP, window=self.window, center=False, return_complex=True)
+        spectrum = torch.stft(
+            padded, self.size, MEL_HOP, window=self.window, center=False, return_complex=True
+        )
         return torch.log((self.filters @ spectrum.abs()).clamp(min=1e-4))
 
 
@@ -106,7 +116,10 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Log-mel at 100 Hz to 64 numbers per codec frame. Sees the future; trained with the codec, never shipped."""
+    """Log-mel at 100 Hz to 64 numbers per codec frame.
+
+    Sees the future; trained with the codec, never shipped.
+    """
 
     def __init__(self, narrow: int = 128, wide: int = 384) -> None:
         super().__init__()
@@ -137,7 +150,9 @@ class Quantizer(nn.Module):
             for _ in range(8):
                 nearest = torch.cdist(rest, centres).argmin(1)
                 count = torch.bincount(nearest, minlength=self.size).float()
-                mean = torch.zeros(self.size, WIDTH).index_add_(0, nearest, rest) / count.clamp(min=1)[:, None]
+                mean = (
+                    torch.zeros(self.size, WIDTH).index_add_(0, nearest, rest) / count.clamp(min=1)[:, None]
+                )
                 centres = torch.where(count[:, None] > 0, mean, rest[torch.randint(len(rest), (self.size,))])
             self.entries[group], self.sums[group], self.usage[group] = centres, centres, 1
             rest = rest - centres[torch.cdist(rest, centres).argmin(1)]
@@ -163,7 +178,12 @@ class Quantizer(nn.Module):
         def shaped(value: Tensor) -> Tensor:
             return (rows + (value - rows).detach()).view(batch, frames, WIDTH).transpose(1, 2)
 
-        return shaped(total), shaped(first), torch.stack(codes, 1).view(batch, frames, -1).transpose(1, 2), commitment
+        return (
+            shaped(total),
+            shaped(first),
+            torch.stack(codes, 1).view(batch, frames, -1).transpose(1, 2),
+            commitment,
+        )
 
     def _learn(self, group: int, rest: Tensor, code: Tensor) -> None:
         count = torch.bincount(code, minlength=self.size).float()
@@ -175,7 +195,11 @@ class Quantizer(nn.Module):
         dead = self.usage[group] < 0.05 * fair
         if dead.any():
             fresh = rest[torch.randint(len(rest), (int(dead.sum()),))]
-            self.entries[group][dead], self.usage[group][dead], self.sums[group][dead] = fresh, fair, fresh * fair
+            self.entries[group][dead], self.usage[group][dead], self.sums[group][dead] = (
+                fresh,
+                fair,
+                fresh * fair,
+            )
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, some first groups, T] to [B, 64, T]."""
@@ -199,6 +223,6 @@ class Phones:
         self.ends = np.array([end for _, end in phones])
 
     def slots(self, frames: int, start: float = 0.0) -> np.ndarray:
-        """Index in PHONES at the middle of every 1/SLOTS of a codec frame from `start` seconds, shape (frames * SLOTS,)."""
+        """Index in PHONES in the middle of every 1/SLOTS of a frame from `start` seconds, (frames * SLOTS,)."""
         middle = start + (np.arange(frames * SLOTS) + 0.5) * (FRAME / RATE / SLOTS)
         return np.where(middle < 0, 0, self.index[np.searchsorted(self.ends, middle)])

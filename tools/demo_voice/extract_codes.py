@@ -35,7 +35,8 @@ def main() -> None:
         order = np.argsort(frames)
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            # Two more frames of silence, as the encoder sees the future; its batch never shows a clip another's sound.
+            # Two more frames of silence, as the encoder sees the future; its batch never shows a clip
+            # another's sound.
             samples = np.zeros((len(rows), (frames[rows].max() + 2) * FRAME), np.float32)
             for row, clip in enumerate(rows):
                 samples[row, lead * FRAME : lead * FRAME + len(clips[clip])] = clips[clip]
@@ -43,7 +44,10 @@ def main() -> None:
                 made = codec.quantizer(codec.encoder(mel(torch.from_numpy(samples / 32768))))[2]
             for row, clip in enumerate(rows):
                 codes[clip] = made[row, :, : frames[clip]].t().numpy().astype(np.int16)
-        slots = [Phones(entry).slots(int(n), -lead * FRAME / 16000) for entry, n in zip(phones, frames, strict=True)]
+        slots = [
+            Phones(entry).slots(int(n), -lead * FRAME / 16000)
+            for entry, n in zip(phones, frames, strict=True)
+        ]
         joined = np.concatenate(codes)
         np.savez(
             arguments.work / f"{arguments.voice}-{name}.npz",
@@ -53,7 +57,9 @@ def main() -> None:
         )
         shares = [np.bincount(group) / len(joined) for group in joined.T]
         bits = [float(-(share[share > 0] * np.log2(share[share > 0])).sum()) for share in shares]
-        print(f"{name}: {len(clips)} clips, {len(joined)} frames, bits a group {np.round(bits, 2)}", flush=True)
+        print(
+            f"{name}: {len(clips)} clips, {len(joined)} frames, bits a group {np.round(bits, 2)}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python render.py WORK [--voice rms] [--processes 2] [--sets train development held_out]
 
-Writes WORK/SET.pcm (16-bit samples at flite's own 16 kHz, clip after clip) and WORK/SET.json (length in samples, phones and
-their end times per clip). A set already rendered is left; a train set stopped half way goes on after its last full part.
+Writes WORK/SET.pcm (16-bit samples at flite's own 16 kHz, clip after clip) and WORK/SET.json (length in
+samples, phones and their end times per clip). A set already rendered is left; a train set stopped half way
+goes on after its last full part.
 """
 
 import argparse
@@ -29,7 +30,9 @@ def speak(text: str, voice: str) -> tuple[bytes, list[tuple[str, float]]]:
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         with wave.open(file.name) as clip:
             if (clip.getframerate(), clip.getnchannels(), clip.getsampwidth()) != (RATE, 1, 2):
-                raise ValueError(f"flite's {voice} speaks at {clip.getframerate()} Hz: {RATE} Hz, mono, 16 bits expected.")
+                raise ValueError(
+                    f"flite's {voice} speaks at {clip.getframerate()} Hz: {RATE} Hz, mono, 16 bits expected."
+                )
             samples = clip.readframes(clip.getnframes())
     phones, offset, last = [], 0.0, 0.0
     for entry in printed.split():
@@ -41,7 +44,7 @@ def speak(text: str, voice: str) -> tuple[bytes, list[tuple[str, float]]]:
     return samples, phones
 
 
-def render(texts: list[str], voice: str, path: Path, pool) -> None:  # noqa: ANN001 - multiprocessing's own type
+def render(texts: list[str], voice: str, path: Path, pool) -> None:
     """One set, in parts of PART clips."""
     for part, start in enumerate(range(0, len(texts), PART)):
         target = path.with_suffix(f".{part:03}.json")
@@ -52,7 +55,10 @@ def render(texts: list[str], voice: str, path: Path, pool) -> None:  # noqa: ANN
         about = [{"samples": len(samples) // 2, "phones": phones} for samples, phones in clips]
         target.write_text(json.dumps(about))
         seconds = sum(clip["samples"] for clip in about) / RATE
-        print(f"{path.name}: {start + len(clips)} of {len(texts)} clips, this part {seconds / 3600:.2f} h", flush=True)
+        print(
+            f"{path.name}: {start + len(clips)} of {len(texts)} clips, this part {seconds / 3600:.2f} h",
+            flush=True,
+        )
 
 
 def load(path: Path) -> tuple[list[np.ndarray], list[list[tuple[str, float]]]]:
@@ -78,7 +84,12 @@ def main() -> None:
     with Pool(arguments.processes) as pool:
         for name in arguments.sets:
             source = arguments.work / "train.txt" if name == "train" else HERE / f"{name}.txt"
-            render(source.read_text().splitlines(), arguments.voice, arguments.work / f"{arguments.voice}-{name}", pool)
+            render(
+                source.read_text().splitlines(),
+                arguments.voice,
+                arguments.work / f"{arguments.voice}-{name}",
+                pool,
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The language model while it is trained: official classes at small sizes, and the streaming prompt as rows."""
+"""The language model while it is trained.
+
+official classes at small sizes, and the streaming prompt as rows.
+"""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +29,9 @@ def config(work: Path, speakers: tuple[str, ...] = ("rms",)) -> dict[str, Any]:
     """config.json of the voice, in the layout of the released checkpoints."""
     vocab = json.loads((work / "tokenizer" / "vocab.json").read_text())
     n = len(vocab)
-    third = HEAD // 6  # three axes of rotary channels; equal positions make the split immaterial, but it must fit
+    third = (
+        HEAD // 6
+    )  # three axes of rotary channels; equal positions make the split immaterial, but it must fit
     return {
         "model_type": "qwen3_tts",
         "architectures": ["Qwen3TTSForConditionalGeneration"],
@@ -134,7 +139,12 @@ class Voice(nn.Module):
         c, t = self.config, self.config["talker_config"]
         newline = self.tokenizer.encode("\n").ids
         ids = self.tokenizer.encode(text).ids
-        think = [t["codec_think_id"], t["codec_think_bos_id"], t["codec_language_id"]["english"], t["codec_think_eos_id"]]
+        think = [
+            t["codec_think_id"],
+            t["codec_think_bos_id"],
+            t["codec_language_id"]["english"],
+            t["codec_think_eos_id"],
+        ]
         no_think = [t["codec_nothink_id"], t["codec_think_bos_id"], t["codec_think_eos_id"]]
         codec = [*(think if language else no_think), *t["spk_id"].values(), t["codec_pad_id"]]
         role = [c["im_start_token_id"], c["assistant_token_id"], *newline]
@@ -158,18 +168,22 @@ class Voice(nn.Module):
     ) -> dict[str, Tensor]:
         """Cross-entropies in nats: of group 0 and the end, of the other groups, and of the phones.
 
-        `hide` of the past frames lose their embedding and `swap` of them take another frame's codes, so that the text has to
-        be used; `predicted` of the frames go through the code predictor.
+        `hide` of the past frames lose their embedding and `swap` of them take another frame's codes, so
+        that the text has to be used; `predicted` of the frames go through the code predictor.
         """
         talker, pad = self.official.talker, self.config["tts_pad_token_id"]
         prompts = [
-            self.rows(clips.texts[i] if texts is None else texts[k], languages[k]) for k, i in enumerate(chosen)
+            self.rows(clips.texts[i] if texts is None else texts[k], languages[k])
+            for k, i in enumerate(chosen)
         ]
         lengths = [len(text) for text, _, _ in prompts]
         total = max(n + len(clips.codes[i]) for n, i in zip(lengths, chosen, strict=True))
         shape = (len(chosen), total)
         text_ids, codec_ids = torch.full(shape, pad), torch.full(shape, -1)
-        is_frame, frames = torch.zeros(shape, dtype=torch.bool), torch.zeros((*shape, GROUPS), dtype=torch.long)
+        is_frame, frames = (
+            torch.zeros(shape, dtype=torch.bool),
+            torch.zeros((*shape, GROUPS), dtype=torch.long),
+        )
         first = torch.full(shape, -100)
         rest, phones = torch.full((*shape, GROUPS), -1), torch.full((*shape, AHEAD * SLOTS), -100)
         for b, (i, (text, codec, trailing)) in enumerate(zip(chosen, prompts, strict=True)):
@@ -193,7 +207,11 @@ class Voice(nn.Module):
         first_table, tables = talker.model.codec_embedding, talker.code_predictor.model.codec_embedding
         summed = first_table(frames[..., 0]) + sum(tables[g - 1](frames[..., g]) for g in range(1, GROUPS))
         rows = talker.text_projection(talker.model.text_embedding(text_ids))
-        rows = rows + first_table(codec_ids.clamp(min=0)) * (codec_ids >= 0)[..., None] + summed * is_frame[..., None]
+        rows = (
+            rows
+            + first_table(codec_ids.clamp(min=0)) * (codec_ids >= 0)[..., None]
+            + summed * is_frame[..., None]
+        )
         positions = torch.arange(total)[None, None].expand(3, len(chosen), total)
         hidden = talker.model(inputs_embeds=rows, position_ids=positions, use_cache=False).last_hidden_state
         at = first != -100

@@ -2,8 +2,9 @@
 
     python tokenizer.py WORK [--ratio 0.86]
 
-Writes WORK/tokenizer/{vocab.json,merges.txt,tokenizer_config.json} in the Qwen2 layout: bytes, as few merges as give the
-wanted mean of tokens per frame, then those that make `assistant` one token, which the official prompt slicing needs.
+Writes WORK/tokenizer/{vocab.json,merges.txt,tokenizer_config.json} in the Qwen2 layout: bytes, as few
+merges as give the wanted mean of tokens per frame, then those that make `assistant` one token, which the
+official prompt slicing needs.
 """
 
 import argparse
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SPLIT = (  # of the Qwen2 tokenizer
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 ROLE = "assistant"
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>"]
@@ -78,11 +80,14 @@ def main() -> None:
         ratios = [len(tokenizer.encode(texts[i]).ids) / frames[i] for i in sample]
         if np.mean(ratios) <= arguments.ratio:
             break
-    assert tokenizer.encode(ROLE).tokens == [ROLE] and len(tokenizer.encode("\n").ids) == 1
+    assert tokenizer.encode(ROLE).tokens == [ROLE]
+    assert len(tokenizer.encode("\n").ids) == 1
     folder = arguments.work / "tokenizer"
     folder.mkdir(exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n")
+    (folder / "merges.txt").write_text(
+        "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n"
+    )
     added = {
         str(len(vocab) + index): {
             "content": content,
@@ -105,7 +110,10 @@ def main() -> None:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1))
     spread = np.percentile(ratios, [5, 50, 95])
-    print(f"{count} merges + {len(merges) - count} for {ROLE}: {np.mean(ratios):.2f} tokens a frame, {np.round(spread, 2)}")
+    print(
+        f"{count} merges + {len(merges) - count} for {ROLE}: "
+        f"{np.mean(ratios):.2f} tokens a frame, {np.round(spread, 2)}"
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python train_codec.py WORK [--steps 9000] [--threads 1]
 
-No sample is generated: a throw-away head reads log-mel rows off the 50 Hz rows, so a step is cheap. A phone classifier on the
-first group alone makes its codes phonetic, which is what the talker will have to predict from text (Mimi's semantic group
-does the same with a larger teacher). WORK/codec.pt is written every 250 steps and taken up again when it exists.
+No sample is generated: a throw-away head reads log-mel rows off the 50 Hz rows, so a step is cheap. A phone
+classifier on the first group alone makes its codes phonetic, which is what the talker will have to predict
+from text (Mimi's semantic group does the same with a larger teacher). WORK/codec.pt is written every 250
+steps and taken up again when it exists.
 """
 
 import argparse
@@ -38,7 +39,9 @@ class Crops:
         for row in range(batch):
             index = int(random.integers(len(self.clips)))
             clip = self.clips[index]
-            start = int(random.integers(-5000, max(1, len(clip) - length + 5000)))  # some silence at either end
+            start = int(
+                random.integers(-5000, max(1, len(clip) - length + 5000))
+            )  # some silence at either end
             a, b = max(0, start), min(len(clip), start + length)
             samples[row, a - start : b - start] = clip[a:b]
             slots[row] = self.phones[index].slots(FRAMES, start / RATE)
@@ -63,7 +66,11 @@ class Trainee(nn.Module):
         return self.to_phones(first).view(len(first), SLOTS, len(PHONES), -1).permute(0, 2, 3, 1).flatten(2)
 
     def trained(self) -> list[nn.Parameter]:
-        return [p for n, p in self.named_parameters() if not n.startswith("decoder.decoder.") and "_codebook" not in n]
+        return [
+            p
+            for n, p in self.named_parameters()
+            if not n.startswith("decoder.decoder.") and "_codebook" not in n
+        ]
 
 
 def measure(model: Trainee, mel: Mel, crops: tuple[Tensor, Tensor], coded: bool) -> str:
@@ -111,7 +118,9 @@ def main() -> None:
     began = time.time()
     while step < arguments.steps:
         done = step / arguments.steps
-        rate = min(1, step / 50 + 0.02) * (1 if done < 0.3 else 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7)) + 0.01)
+        rate = min(1, step / 50 + 0.02) * (
+            1 if done < 0.3 else 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7)) + 0.01
+        )
         for group in optimizer.param_groups:
             group["lr"] = arguments.rate * rate
         if step % 1000 == 0:
@@ -138,7 +147,10 @@ def main() -> None:
         step += 1
         if step % 100 == 0:
             line = measure(model, mel, unseen, step > WITHOUT_CODES)
-            print(f"{step} {time.time() - began:.0f} s mel {difference:.3f} phones {phones:.3f} | {line}", flush=True)
+            print(
+                f"{step} {time.time() - began:.0f} s mel {difference:.3f} phones {phones:.3f} | {line}",
+                flush=True,
+            )
         if step % 250 == 0 or step == arguments.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             torch.save(state, path.with_suffix(".tmp"))

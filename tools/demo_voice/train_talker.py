@@ -1,10 +1,11 @@
-"""The talker and the code predictor, by teacher forcing on the codec's codes, in the official streaming layout.
+"""The talker and the code predictor, by teacher forcing on the codes, in the official streaming layout.
 
     python train_talker.py WORK [--steps 14000] [--threads 1]
 
-Steer by the text gain it prints: cross-entropy with another sentence's text minus with its own, on unseen clips. A helper
-head names the phones of the frame to come from the same hidden state, which makes the text the thing to look at from the
-first steps on. WORK/talker.pt is written every 250 steps (weights, their running mean, optimizer) and taken up again.
+Steer by the text gain it prints: cross-entropy with another sentence's text minus with its own, on unseen
+clips. A helper head names the phones of the frame to come from the same hidden state, which makes the text
+the thing to look at from the first steps on. WORK/talker.pt is written every 250 steps (weights, their
+running mean, optimizer) and taken up again.
 """
 
 import argparse
@@ -22,7 +23,7 @@ BATCH = 32
 
 
 def text_gain(voice: Voice, clips: Clips) -> str:
-    """Cross-entropies on unseen clips with their own text, and how much worse another's text makes the first."""
+    """Cross-entropies on unseen clips, and how much worse another's text makes the first."""
     voice.eval()
     chosen = list(range(len(clips.texts)))
     languages = [True] * len(chosen)
@@ -42,7 +43,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=14000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--phone-weight", type=float, default=0.3)
-    parser.add_argument("--hide", type=float, default=0.2, help="share of past frames hidden, halved towards the end")
+    parser.add_argument(
+        "--hide", type=float, default=0.2, help="share of past frames hidden, halved towards the end"
+    )
     parser.add_argument("--swap", type=float, default=0.04)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -68,13 +71,18 @@ def main() -> None:
         work, arguments.voice, "development", (HERE / "development.txt").read_text().splitlines()
     )
     order = np.argsort([len(codes) for codes in clips.codes], kind="stable")
-    print(f"{sum(p.numel() for p in voice.official.talker.parameters()):,} parameters, {len(clips.texts)} clips", flush=True)
+    print(
+        f"{sum(p.numel() for p in voice.official.parameters()):,} parameters, {len(clips.texts)} clips",
+        flush=True,
+    )
     random = np.random.default_rng(step)
     torch.manual_seed(step)
     began, seen = time.time(), {}
     while step < arguments.steps:
         done = step / arguments.steps
-        rate = min(1, (step + 1) / 100) * (1 if done < 0.3 else 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7)) + 0.01)
+        rate = min(1, (step + 1) / 100) * (
+            1 if done < 0.3 else 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7)) + 0.01
+        )
         for group in optimizer.param_groups:
             group["lr"] = arguments.rate * rate
         # Clips of about one length; the shortest first, for the alignment to appear there.
@@ -89,7 +97,11 @@ def main() -> None:
             swap=arguments.swap,
             predicted=0.35,
         )
-        loss = losses["first"] + 0.5 * losses["rest"] + arguments.phone_weight * (1 - 0.7 * done) * losses["phones"]
+        loss = (
+            losses["first"]
+            + 0.5 * losses["rest"]
+            + arguments.phone_weight * (1 - 0.7 * done) * losses["phones"]
+        )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(voice.parameters(), 1.0)

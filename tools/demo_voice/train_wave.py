@@ -2,8 +2,8 @@
 
     python train_wave.py WORK [--steps 5000] [--threads 1]
 
-The part at 50 Hz runs over two seconds, the wave stack over a random stretch of it, against magnitudes at several
-resolutions and log-mel. WORK/wave.pt is written every 200 steps and taken up again when it exists.
+The part at 50 Hz runs over two seconds, the wave stack over a random stretch of it, against magnitudes at
+several resolutions and log-mel. WORK/wave.pt is written every 200 steps and taken up again when it exists.
 """
 
 import argparse
@@ -18,7 +18,10 @@ from sizes import CODEC, FRAME
 from torch import Tensor, nn
 from train_codec import FRAMES, Crops, Trainee
 
-BATCH, STRETCH = 12, 9  # clips, codec frames through the wave stack; the first is its left context and not scored
+BATCH, STRETCH = (
+    12,
+    9,
+)  # clips, codec frames through the wave stack; the first is its left context and not scored
 FFTS = (256, 512, 1024)
 
 
@@ -34,7 +37,11 @@ class Spectra:
         for size, window in self.windows.items():
             pair = [torch.stft(x, size, size // 4, window=window, return_complex=True) for x in (made, true)]
             a, b = ((torch.view_as_real(x).pow(2).sum(-1) + 1e-7).sqrt() for x in pair)
-            loss = loss + 0.5 * (a - b).norm() / b.norm() + (torch.log(a + 1e-3) - torch.log(b + 1e-3)).abs().mean()
+            loss = (
+                loss
+                + 0.5 * (a - b).norm() / b.norm()
+                + (torch.log(a + 1e-3) - torch.log(b + 1e-3)).abs().mean()
+            )
         for mel in self.mels:
             loss = loss + (mel(made) - mel(true)).abs().mean()
         return loss / len(FFTS)
@@ -62,7 +69,11 @@ def main() -> None:
     codec, mel, spectra = load_codec(arguments.work), Mel(), Spectra()
     decoder, path, step = codec.decoder, arguments.work / "wave.pt", 0
     fast = [p for name, p in decoder.named_parameters() if name.startswith("decoder.")]
-    slow = [p for name, p in decoder.named_parameters() if not name.startswith("decoder.") and "_codebook" not in name]
+    slow = [
+        p
+        for name, p in decoder.named_parameters()
+        if not name.startswith("decoder.") and "_codebook" not in name
+    ]
     optimizer = torch.optim.AdamW(
         [{"params": fast, "scale": 1.0}, {"params": slow, "scale": 0.3}],
         arguments.rate,
@@ -81,7 +92,9 @@ def main() -> None:
     began, mean = time.time(), 0.0
     while step < arguments.steps:
         done = step / arguments.steps
-        rate = min(1, (step + 1) / 50) * (1 if done < 0.4 else 0.5 * (1 + math.cos(math.pi * (done - 0.4) / 0.6)) + 0.01)
+        rate = min(1, (step + 1) / 50) * (
+            1 if done < 0.4 else 0.5 * (1 + math.cos(math.pi * (done - 0.4) / 0.6)) + 0.01
+        )
         for group in optimizer.param_groups:
             group["lr"] = arguments.rate * rate * group["scale"]
         samples, _ = crops.draw(random, BATCH)
