@@ -1,5 +1,7 @@
 """Log-mel spectrograms as the speaker encoder was trained on: magnitudes, Slaney's scale, natural logarithm.
 
+What every such spectrogram is made of is here too: Slaney's filters, the window, the transform in blocks.
+
     mel = LogMel.read(SpeechMetadata.read("model.gguf").meta)
     rows = mel(audio)                              # float32 [n] -> float32 [n_frames, n_mels]
 
@@ -10,6 +12,7 @@ the quiet bands of a loud clip. Every number comes from the keys ``speaker_encod
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -19,7 +22,7 @@ import numpy.typing as npt
 
 from pyomni.errors import AudioError, ModelFormatError
 
-__all__ = ["LogMel", "mel_filters"]
+__all__ = ["Header", "LogMel", "hann", "mel_filters", "samples_of", "spectra"]
 
 PREFIX = "speaker_encoder."
 CHUNK = 1024  # frames transformed at once: 8 MB of spectrum at an n_fft of 1024
@@ -79,6 +82,61 @@ def mel_filters(
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
     area = 2.0 / (edges[2:] - edges[:-2])
     return (np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)
+
+
+def hann(window: int, n_fft: int) -> npt.NDArray[np.float64]:
+    """Make a periodic Hann window, float64 [n_fft], zero where it is shorter than the transform."""
+    taper = np.sin(np.arange(window) * (np.pi / window)) ** 2
+    left = (n_fft - window) // 2
+    return np.pad(taper, (left, n_fft - window - left))
+
+
+def samples_of(audio: npt.ArrayLike, n_min: int, sample_rate: int) -> npt.NDArray[np.floating]:
+    """Check a clip before it is transformed.
+
+    Returns
+    -------
+    float32 or float64 [n]
+
+    Raises
+    ------
+    AudioError
+        More than one axis, fewer than `n_min` samples, or a sample that is not a finite number.
+    """
+    array = np.asarray(audio)
+    samples = array if array.dtype == np.float32 else array.astype(np.float64)
+    if samples.ndim != 1:
+        raise AudioError(f"the clip has shape {list(samples.shape)}, expected one axis of samples")
+    if samples.size < n_min:
+        raise AudioError(f"the clip has {samples.size} samples at {sample_rate} Hz, expected {n_min} or more")
+    if not np.isfinite(samples).all():
+        where = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise AudioError(f"sample {where} of the clip is {samples[where]}, expected a finite number")
+    return samples
+
+
+def spectra(
+    samples: npt.NDArray[np.floating], pad: int, hop: int, taper: npt.NDArray[np.float64], n_frames: int
+) -> Iterator[tuple[int, npt.NDArray[np.complex128]]]:
+    """Transform a clip some frames at a time.
+
+    Parameters
+    ----------
+    samples : float [n], more than `pad`
+    pad : samples reflected at both ends
+    hop : samples between frames
+    taper : float64 [n_fft]
+    n_frames : how many are wanted
+
+    Yields
+    ------
+    (int, complex128 [n, n_fft // 2 + 1])
+        The first frame of a block, and the block.
+    """
+    padded = np.pad(samples, pad, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, len(taper))[::hop][:n_frames]
+    for at in range(0, n_frames, CHUNK):
+        yield at, np.fft.rfft(frames[at : at + CHUNK] * taper)  # in float64, whatever the samples are
 
 
 @dataclass(frozen=True)
@@ -178,9 +236,7 @@ class LogMel:
     @cached_property
     def taper(self) -> npt.NDArray[np.float64]:
         """The periodic Hann window, float64 [n_fft], zero where it is shorter than the transform."""
-        hann = np.sin(np.arange(self.window) * (np.pi / self.window)) ** 2
-        left = (self.n_fft - self.window) // 2
-        return np.pad(hann, (left, self.n_fft - self.window - left))
+        return hann(self.window, self.n_fft)
 
     def __call__(self, audio: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Turn samples into a spectrogram.
@@ -200,25 +256,10 @@ class LogMel:
         AudioError
             More than one axis, too few samples, or a sample that is not a finite number.
         """
-        samples = np.asarray(audio, np.float64)
-        if samples.ndim != 1:
-            raise AudioError(f"the clip has shape {list(samples.shape)}, expected one axis of samples")
-        if samples.size < self.n_samples_min:
-            raise AudioError(
-                f"the clip has {samples.size} samples at {self.sample_rate} Hz, expected "
-                f"{self.n_samples_min} or more"
-            )
-        if not np.isfinite(samples).all():
-            where = int(np.flatnonzero(~np.isfinite(samples))[0])
-            raise AudioError(f"sample {where} of the clip is {samples[where]}, expected a finite number")
-        padded = np.pad(samples, self.pad, mode="reflect")
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[
-            :: self.hop
-        ]  # [n_frames, n_fft]
+        samples = samples_of(audio, self.n_samples_min, self.sample_rate)
         filters = self.filters.T.astype(np.float64)  # [n_bins, n_mels]
-        out = np.empty((len(frames), self.n_mels), np.float32)
-        for at in range(0, len(frames), CHUNK):
-            spectrum = np.fft.rfft(frames[at : at + CHUNK] * self.taper)  # [.., n_bins]
+        out = np.empty((self.n_frames(samples.size), self.n_mels), np.float32)
+        for at, spectrum in spectra(samples, self.pad, self.hop, self.taper, len(out)):  # [.., n_bins]
             magnitude = np.sqrt(spectrum.real**2 + spectrum.imag**2 + self.power_floor)
             out[at : at + CHUNK] = np.log(np.maximum(magnitude @ filters, self.floor))
         return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from pyomni.errors import AudioError
 
-__all__ = ["MAX_RATE", "mono", "resample"]
+__all__ = ["MAX_RATE", "mono", "resample", "resample_blocks"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -86,16 +87,49 @@ def resample(audio: npt.ArrayLike, from_rate: int, to_rate: int) -> F32:
     AudioError
         As `mono`; or a rate that is not a whole number from 1 to `MAX_RATE`.
     """
+    _check_rates(from_rate, to_rate)
+    return resample_blocks([mono(audio)], from_rate, to_rate)
+
+
+def resample_blocks(blocks: Iterable[F32], from_rate: int, to_rate: int) -> F32:
+    """Resample a clip that comes in pieces: what `resample` gives for the whole, to the bit.
+
+    Parameters
+    ----------
+    blocks : float32 [n] each
+        One channel, finite.
+    from_rate, to_rate : int
+        Samples per second.
+
+    Returns
+    -------
+    float32 [ceil(n * (to_rate / from_rate))]
+        With n the samples of all blocks.
+
+    Raises
+    ------
+    AudioError
+        A rate that is not a whole number from 1 to `MAX_RATE`, or what the blocks raise.
+    """
+    _check_rates(from_rate, to_rate)
+    empty = np.zeros(0, np.float32)
+    if from_rate == to_rate:
+        every = list(blocks)
+        return every[0] if len(every) == 1 else np.concatenate([*every, empty])
+    import soxr  # here, so that what needs no resampling does not load it
+
+    stream = soxr.ResampleStream(int(from_rate), int(to_rate), 1, dtype="float32", quality="HQ")
+    n, made = 0, []
+    for block in blocks:
+        n += len(block)
+        made.append(stream.resample_chunk(block))
+    made.append(stream.resample_chunk(empty, last=True))
+    n = math.ceil(n * (int(to_rate) / int(from_rate)))
+    joined = np.concatenate(made)[:n]
+    return joined if len(joined) == n else np.pad(joined, (0, n - len(joined)))
+
+
+def _check_rates(from_rate: int, to_rate: int) -> None:
     for name, rate in (("sample rate", from_rate), ("target sample rate", to_rate)):
         if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or not 1 <= rate <= MAX_RATE:
             raise AudioError(f"the {name} is {rate!r}, expected a whole number from 1 to {MAX_RATE}")
-    samples = mono(audio)
-    if from_rate == to_rate:
-        return samples
-    import soxr  # here, so that what needs no resampling does not load it
-
-    n = math.ceil(len(samples) * (int(to_rate) / int(from_rate)))
-    made = np.asarray(soxr.resample(samples, int(from_rate), int(to_rate), quality="HQ"), np.float32)
-    out = np.zeros(n, np.float32)
-    out[: min(n, len(made))] = made[:n]
-    return out
