@@ -25,6 +25,7 @@ struct component {
     virtual const rope_axes * axes() const { return nullptr; }         // where positions have several axes
 
     virtual int64_t n_rows_out(int64_t n) const { return n; }          // what an encoder makes of n rows
+    virtual int64_t window_rows() const { return 0; }                  // rows it takes at once: what follows does not see them; 0: all
 
     // How a codec's encoder makes one frame of several rows of its transformer.
     virtual int64_t rows_per_frame() const { return 0; }  // rows from one frame to the next
@@ -44,5 +45,6 @@ std::unique_ptr<component> make_speaker_encoder(const loader & l);
 std::unique_ptr<component> make_codec_encoder(const loader & l);
 std::unique_ptr<component> make_code2wav(const loader & l);
 std::unique_ptr<component> make_vision_encoder(const loader & l);
+std::unique_ptr<component> make_audio_encoder(const loader & l);
 
 } // namespace omni

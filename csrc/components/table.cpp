@@ -18,6 +18,7 @@ static const component_entry table[] = {
     {"codec_encoder", make_codec_encoder},
     {"code2wav", make_code2wav},
     {"vision_encoder", make_vision_encoder},
+    {"audio_encoder", make_audio_encoder},
 };
 
 component_maker find_component(const std::string & name) {

@@ -32,7 +32,7 @@ struct graph_key {
     int32_t lane0 = 0;    // the first lane and how many follow it
     int32_t n_lanes = 1;
     int32_t n_kv = 0;     // live KV rows, rounded up to whole blocks
-    int32_t which = 0;    // embedding table or output head
+    int32_t which = 0;    // embedding table or output head; of an encoder: 1 where the rows are one window of several
     int32_t logits = 1;   // whether the output head is wanted
     int32_t grid_h = 0;   // rows and columns of the grid that the rows are places of, where they are
     int32_t grid_w = 0;

@@ -57,7 +57,9 @@ int64_t encode(session & s, const component & c, const float * in, int64_t n, co
     key.grid_w = grid ? grid[2] : 0;
 
     const int64_t frame = grid ? int64_t(grid[1]) * grid[2] : n;
-    const int64_t step  = grid ? std::max<int64_t>(1, run_rows / frame) * frame : n;
+    const int64_t whole = c.window_rows() ? c.window_rows() : n;
+    const int64_t step  = grid ? std::max<int64_t>(1, run_rows / frame) * frame : whole;
+    key.which           = !grid && n > step;
     for (int64_t at = 0; at < n; at += step) {
         key.n = int32_t(std::min(step, n - at));
         const int64_t to = at ? c.n_rows_out(at) : 0, n_to = c.n_rows_out(at + key.n) - to;

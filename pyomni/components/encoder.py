@@ -36,7 +36,9 @@ class Encoder:
     def encode(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Encode ``rows`` (float32 [n, n_embd]) to float32 [n_out, n_hidden].
 
-        A speaker encoder takes a log-mel spectrogram, a row per mel frame, and gives one row.
+        A speaker encoder takes a log-mel spectrogram, a row per mel frame, and gives one row. An audio
+        encoder takes one of any length, window by window, so that only the rows grow with it: `Hearing` in
+        `pyomni.audio.hearing` makes its spectrograms and tells how many rows they become.
 
         Raises
         ------
