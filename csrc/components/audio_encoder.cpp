@@ -18,7 +18,8 @@ namespace {
 struct hparams : encoder_hparams {
     explicit hparams(const gguf_keys & kv)
         : encoder_hparams{kv.size("n_layer"), kv.size("n_embd"), kv.size("n_head"), kv.size("head_dim"), kv.size("n_ff"),
-                          kv.above_zero("layer_norm_eps"), /*gelu_tanh =*/false}, n_mels(kv.size("mel.n_mels")), n_embd_out(kv.size("n_embd_out")), sample_rate(kv.size("sample_rate")),
+                          kv.above_zero("layer_norm_eps"), /*gelu_tanh =*/false},
+          n_mels(kv.size("mel.n_mels")), n_embd_out(kv.size("n_embd_out")), sample_rate(kv.size("sample_rate")),
           n_conv(kv.size("n_conv")), conv_channels(kv.size("conv_channels")), chunk(kv.size("chunk")),
           window_chunks(kv.size("window_chunks")), conv{kv.size("conv_kernel"), kv.size("conv_stride"), int64_t(kv.u32("conv_pad"))},
           position_timescale(kv.above_zero("position_timescale")) {
