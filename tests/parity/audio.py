@@ -62,7 +62,7 @@ CASES = {
             (1, 8, 9, 57, 97, 100, 101, 163, 800, 845, 1703), 163,
         ),
         Case(
-            "audio_odd", "40 bands, odd widths, five layers, windows of two chunks, set as two and a half", 52,
+            "audio_odd", "40 bands, odd widths, five layers, windows set as two and a half chunks", 52,
             (3, 96, 100, 104, 199, 200, 230, 413), 230,
             {"audio__mels": 40, "audio__hidden": 36, "audio__layers": 5, "audio__heads": 3, "audio__ff": 50,
              "audio__conv": 5, "audio__window_infer": 250, "thinker__hidden": 48},
