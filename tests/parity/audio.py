@@ -19,12 +19,9 @@ from pyomni._binding import Device, Model
 from pyomni.audio.clip import read_clip
 from pyomni.audio.hearing import Hearing
 from pyomni.components.encoder import Encoder
-from pyomni.convert.json_config import read_config
-from pyomni.convert.omni_audio import AudioEncoder
-from pyomni.convert.policy import FILE_TYPES
-from pyomni.convert.safetensors_file import Checkpoint
-from pyomni.convert.writer import write_gguf
+from pyomni.convert import convert
 from pyomni.metadata import Metadata
+from pyomni.siblings import sibling_path
 
 F32 = NDArray[np.float32]
 
@@ -92,22 +89,10 @@ def folder(name: str) -> Path:
 
 @functools.cache
 def gguf(name: str, file_type: str = "f32") -> Path:
-    """Return a GGUF with a case's audio encoder in it, made once a process."""
-    src = folder(name)
-    encoder = AudioEncoder.read(
-        read_config(src / "config.json"), read_config(src / "preprocessor_config.json")
-    )
-    keys = {
-        "general.name": name,
-        "general.file_type": FILE_TYPES[file_type][0],
-        "pyomni.format_version": 1,
-        "pyomni.type": file_type,
-        "pyomni.components": ["audio_encoder"],
-        **encoder.keys(),
-    }
-    out = src.with_suffix(f".{file_type}.gguf")
-    write_gguf(out, "qwen3-omni", keys, encoder.tensors(), Checkpoint(src), file_type)
-    return out
+    """Return the media file of a case, made once a process."""
+    main = folder(name).with_name(f"{name}.{file_type}.gguf")
+    convert(folder(name), main, file_type)
+    return sibling_path(main, "media")
 
 
 def weights_hash(name: str) -> str:
