@@ -27,7 +27,7 @@ def rewrite(
     """
     keys, tensors, rename = dict(keys or {}), dict(tensors or {}), dict(rename or {})
     reader = gguf.GGUFReader(src)
-    writer = gguf.GGUFWriter(dst, "qwen3-tts")
+    writer = gguf.GGUFWriter(dst, reader.fields["general.architecture"].contents())
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name == "general.architecture":
             continue

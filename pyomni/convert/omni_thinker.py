@@ -36,8 +36,10 @@ class Thinker:
         n_deepstack = 0
         if "vision_config" in thinker:
             vision = thinker.sub("vision_config")
-            if vision.values.get("deepstack_visual_indexes"):
-                n_deepstack = len(vision.wholes("deepstack_visual_indexes", n_max=stack.n_layer))
+            levels = vision.values.get("deepstack_visual_indexes")
+            if not isinstance(levels, list) or len(levels) > stack.n_layer:
+                raise vision.fail("deepstack_visual_indexes", f"a list of at most {stack.n_layer}")
+            n_deepstack = len(levels)
         accept = 0
         if config.flag("enable_audio_output", True):
             # the row behind the last layer comes out normed in the official code, so it is no hidden layer
