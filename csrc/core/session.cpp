@@ -112,7 +112,7 @@ void session::make_room(size_t n_graphs, size_t n_bytes) {
     }
 }
 
-uint64_t session::fingerprint() const { return weights_->fingerprint() ^ (uint64_t(kv_type_) << 32); }
+uint64_t session::fingerprint(ggml_type kv_type) const { return weights_->fingerprint() ^ (uint64_t(kv_type) << 32); }
 
 void session::run(const graph_key & key, const std::vector<feed> & in, const std::vector<fetch> & out) {
     std::lock_guard<std::mutex> lock(weights_->device()->compute);

@@ -72,7 +72,7 @@ class session {
     struct built;
     built & get(const graph_key & key);
     void make_room(size_t n_graphs, size_t n_bytes);
-    uint64_t fingerprint() const;  // of the weights and of how a lane is kept
+    uint64_t fingerprint(ggml_type kv_type) const;  // of the weights and of how a lane is kept
     static bool aborted(void * self);
 
     std::shared_ptr<const weights> weights_;

@@ -63,7 +63,7 @@ int64_t session::save(int64_t lane, void * out, int64_t n_max) const {
     std::memcpy(h.magic, snapshot_magic, sizeof(h.magic));
     h.version  = snapshot_version;
     h.n_states = uint32_t(states_.size());
-    h.model    = fingerprint();
+    h.model    = fingerprint(kv_type_);
     h.n_past   = n_past;
     h.n_bytes  = n_bytes;
     h.checksum = omni::fingerprint(static_cast<char *>(out) + sizeof(h), uint64_t(n_bytes));
@@ -86,8 +86,13 @@ void session::load(int64_t lane, const void * in, int64_t n) {
         fail(OMNI_ERROR_FORMAT, "the saved session is damaged: %lld bytes follow its header, expected %lld with their checksum",
              (long long) (n - int64_t(sizeof(h))), (long long) h.n_bytes);
     }
-    if (h.model != fingerprint() || h.n_states != states_.size()) {
-        fail(OMNI_ERROR_ARGUMENT, "the saved session was made with other weights, or another type of KV cache, than this '%s' has", weights_->name().c_str());
+    const uint64_t kv_type = (h.model ^ weights_->fingerprint()) >> 32;  // where the weights are these
+    if (h.model != fingerprint(kv_type_) && kv_type < GGML_TYPE_COUNT && h.model == fingerprint(ggml_type(kv_type))) {
+        fail(OMNI_ERROR_ARGUMENT, "the saved session has a KV cache of type %s, expected %s", ggml_type_name(ggml_type(kv_type)),
+             ggml_type_name(kv_type_));
+    }
+    if (h.model != fingerprint(kv_type_) || h.n_states != states_.size()) {
+        fail(OMNI_ERROR_ARGUMENT, "the saved session was made with other weights than those of this '%s'", weights_->name().c_str());
     }
     const bool positions = n_ctx_ > 0;
     if (h.n_past < 0 || (positions && h.n_past > n_ctx_)) {
