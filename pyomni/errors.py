@@ -12,6 +12,7 @@ __all__ = [
     "AudioError",
     "Cancelled",
     "ContextFull",
+    "ImageError",
     "InternalError",
     "ModelFileError",
     "ModelFormatError",
@@ -21,6 +22,7 @@ __all__ = [
     "SessionBroken",
     "SessionBusy",
     "UnsupportedModel",
+    "VideoError",
 ]
 
 
@@ -70,6 +72,14 @@ class Cancelled(PyOmniError):
 
 class AudioError(PyOmniError, ValueError):
     """An audio file or array is not usable: a format that is not there, a rate or a shape that cannot be."""
+
+
+class ImageError(PyOmniError, ValueError):
+    """An image is not usable: a file that is none, a size or a shape that cannot be."""
+
+
+class VideoError(PyOmniError, ValueError):
+    """A video is not usable: a file that is none, without frames, of a size that cannot be."""
 
 
 class InternalError(PyOmniError, RuntimeError):

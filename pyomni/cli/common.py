@@ -15,11 +15,13 @@ from pyomni.errors import (
     AudioError,
     Cancelled,
     ContextFull,
+    ImageError,
     ModelFileError,
     ModelFormatError,
     OutOfMemory,
     OutputFileError,
     UnsupportedModel,
+    VideoError,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ USAGE, MODEL, INPUT, RESOURCE, INTERRUPTED = 2, 3, 4, 5, 130
 EXIT_CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
     ((OutOfMemory, OutputFileError), RESOURCE),
     ((ModelFileError, ModelFormatError, UnsupportedModel), MODEL),
-    ((ArgumentError, AudioError, ContextFull), INPUT),
+    ((ArgumentError, AudioError, ContextFull, ImageError, VideoError), INPUT),
     ((KeyboardInterrupt, Cancelled), INTERRUPTED),
     ((MemoryError,), RESOURCE),
 )

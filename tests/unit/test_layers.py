@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Bottom first; a module may import from lower rows and its own package. A new module needs a place here.
 PYTHON_LAYERS = (
     {"errors", "siblings"},
-    {"audio", "folders", "options", "text"},
+    {"audio", "folders", "options", "text", "vision"},
     {"metadata", "sampling", "voices"},
     {"_native"},
     {"_binding"},
