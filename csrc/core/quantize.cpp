@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <string>
 
 namespace omni {
@@ -47,9 +48,11 @@ size_t quantized_size(const char * type, int64_t n_rows, int64_t n_per_row) {
 }
 
 void quantize_rows(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, void * out) {
-    const ggml_type kind = block_type(type);
-    const size_t    n    = ggml_quantize_chunk(kind, in, out, 0, n_rows, n_per_row, nullptr);
-    if (!ggml_validate_row_data(kind, out, n)) {
+    const ggml_type kind   = block_type(type);
+    // what is no number can vanish in a block, whose scale comes from comparisons
+    const bool   finite = std::all_of(in, in + n_rows * n_per_row, [](float x) { return std::isfinite(x); });
+    const size_t n      = finite ? ggml_quantize_chunk(kind, in, out, 0, n_rows, n_per_row, nullptr) : 0;
+    if (!finite || !ggml_validate_row_data(kind, out, n)) {
         fail(OMNI_ERROR_FORMAT, "rows hold values that are not finite, or too large for the scales of %s", type);
     }
 }

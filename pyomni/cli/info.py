@@ -31,9 +31,9 @@ def add(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what is in a file."""
     from pyomni.api import model_path
-    from pyomni.metadata import SpeechMetadata
+    from pyomni.metadata import read_model
 
-    summary = SpeechMetadata.read(model_path(args.path or args.model)).summary()
+    summary = read_model(model_path(args.path or args.model)).summary()
     if args.json:
         print_json(summary)
         return 0

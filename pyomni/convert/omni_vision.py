@@ -144,7 +144,7 @@ class OmniVision:
                 o + "patch_embd.weight",
                 s + "patch_embed.proj.weight",
                 patch,
-                Role.MATRIX,
+                Role.CODES,
                 out=(n, self.n_patch),
             ),
             copy(o + "patch_embd.bias", s + "patch_embed.proj.bias", (n,)),
@@ -170,7 +170,7 @@ class OmniVision:
 
 def _matrix(name: str, source: str, n_out: int, n_in: int) -> list[Planned]:
     return [
-        copy(f"{name}.weight", f"{source}.weight", (n_out, n_in), Role.MATRIX),
+        copy(f"{name}.weight", f"{source}.weight", (n_out, n_in), Role.FINE),
         copy(f"{name}.bias", f"{source}.bias", (n_out,)),
     ]
 

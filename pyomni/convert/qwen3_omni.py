@@ -13,14 +13,12 @@ written together.
 from __future__ import annotations
 
 import hashlib
-import importlib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from pyomni.convert.json_config import Config, read_config
+from pyomni.convert.omni_audio import AudioEncoder
 from pyomni.convert.omni_code2wav import Code2Wav
 from pyomni.convert.omni_talker import OmniTalker, code_predictor
 from pyomni.convert.omni_text import chat_keys, omni_speech_keys
@@ -48,7 +46,7 @@ class OmniArchitecture:
     """Every network of one model; no speech in -Thinking and -Captioner."""
 
     thinker: Thinker
-    audio_encoder: Any  # until its module lands
+    audio_encoder: AudioEncoder
     vision_encoder: OmniVision
     talker: OmniTalker | None
     code_predictor: CodePredictor | None
@@ -67,14 +65,11 @@ class OmniArchitecture:
                 f"{config.path}: model_type is {config.text('model_type')!r}, expected {MODEL_TYPE!r}"
             )
         thinker = Thinker.read(config)
-        audio, vision = None, OmniVision.read(config, preprocessor)
-        if find_spec("pyomni.convert.omni_audio"):
-            module = importlib.import_module("pyomni.convert.omni_audio")
-            audio = module.AudioEncoder.read(config, preprocessor)
+        audio, vision = AudioEncoder.read(config, preprocessor), OmniVision.read(config, preprocessor)
         inputs = config.sub("thinker_config")
         width = thinker.stack.n_embd
         for part, key, found in (
-            ("audio_config", "output_dim", audio.n_embd_out if audio else width),
+            ("audio_config", "output_dim", audio.n_embd_out),
             ("vision_config", "out_hidden_size", vision.n_embd_out),
         ):
             if found != width:
@@ -142,8 +137,7 @@ def convert_omni(src: Path, out: Path, type: str, progress: Progress | None = No
     model = OmniArchitecture.read(config, read_config(src / "preprocessor_config.json"))
     weights = Checkpoint(src)
     whole = [planned for name in model.components for planned in model.tensors(name)]
-    later = [] if model.audio_encoder else [name for name in weights if ".audio_tower." in name]
-    check_sources(whole, later, weights, src)
+    check_sources(whole, (), weights, src)
     common: dict[str, Value] = {
         "general.name": src.resolve().name,
         "general.file_type": file_type_number(type),

@@ -2,9 +2,23 @@
 
 Metadata.read("model.gguf").u32("talker.n_embd")
 SpeechMetadata.read("model.gguf").languages["english"]
+OmniMetadata.read("omni.gguf").speech.speakers["ethan"]
+read_model("either.gguf").summary()
 """
 
 from pyomni.metadata.header import Metadata, TensorInfo
+from pyomni.metadata.model import read_model
+from pyomni.metadata.omni import MediaIds, OmniMetadata
+from pyomni.metadata.omni_speech import BridgeIds, SpeechSide
 from pyomni.metadata.speech import SpeechMetadata
 
-__all__ = ["Metadata", "SpeechMetadata", "TensorInfo"]
+__all__ = [
+    "BridgeIds",
+    "MediaIds",
+    "Metadata",
+    "OmniMetadata",
+    "SpeechMetadata",
+    "SpeechSide",
+    "TensorInfo",
+    "read_model",
+]

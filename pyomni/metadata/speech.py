@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pyomni.errors import ModelFormatError, UnsupportedModel
 from pyomni.metadata.header import Metadata
+from pyomni.metadata.vocabulary import read_tokenizer
 
 if TYPE_CHECKING:
     from pyomni.text.tokenizer import Tokenizer
 
-__all__ = ["SpeechMetadata"]
+__all__ = ["ARCHITECTURE", "SpeechMetadata"]
 
 ARCHITECTURE, FORMAT_VERSION = "qwen3-tts", 1
 
@@ -161,18 +162,7 @@ class SpeechMetadata:
         ModelFormatError
             The vocabulary does not fit together.
         """
-        from pyomni.text.tokenizer import Tokenizer
-
-        key = "tokenizer.ggml."
-        kind = self.meta.str(key + "model"), self.meta.str(key + "pre")
-        if kind != ("gpt2", "qwen2"):
-            raise UnsupportedModel(f"{self.meta.path}: tokenizer is {'/'.join(kind)}, expected gpt2/qwen2")
-        lists = (
-            self.meta.strings(key + "tokens"),
-            self.meta.ints(key + "token_type"),
-            self.meta.strings(key + "merges"),
-        )
-        return Tokenizer(*lists)
+        return read_tokenizer(self.meta)
 
     def summary(self) -> dict[str, Any]:
         """What is in the file, as plain values ready for JSON; sizes in bytes."""

@@ -1,0 +1,34 @@
+"""The header of a model file of whichever architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyomni.errors import UnsupportedModel
+from pyomni.metadata import omni, speech
+from pyomni.metadata.header import Metadata
+
+__all__ = ["read_model"]
+
+READERS: dict[str, type[speech.SpeechMetadata] | type[omni.OmniMetadata]] = {
+    speech.ARCHITECTURE: speech.SpeechMetadata,
+    omni.ARCHITECTURE: omni.OmniMetadata,
+}
+
+
+def read_model(path: str | Path) -> speech.SpeechMetadata | omni.OmniMetadata:
+    """Read what a model file says, as the class of its architecture.
+
+    Raises
+    ------
+    ModelFileError, ModelFormatError
+        As the readers of the classes.
+    UnsupportedModel
+        An architecture that pyomni does not know.
+    """
+    m = Metadata.read(path)
+    found = m.str("general.architecture")
+    if found not in READERS:
+        known = " or ".join(map(repr, READERS))
+        raise UnsupportedModel(f"{m.path}: general.architecture is {found!r}, expected {known}")
+    return READERS[found].read(path)
