@@ -1,4 +1,4 @@
-"""pyomni: Qwen3-TTS speech on ggml.
+"""pyomni: Qwen3-TTS and Qwen3-Omni on ggml.
 
 >>> import pyomni
 >>> model = pyomni.load("qwen3-tts-0.6b-customvoice-q8_0.gguf")
@@ -16,10 +16,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pyomni._binding import devices as devices
+    from pyomni.api import Conversation as Conversation
+    from pyomni.api import OmniModel as OmniModel
+    from pyomni.api import Reply as Reply
+    from pyomni.api import ReplyEvent as ReplyEvent
+    from pyomni.api import ReplyStream as ReplyStream
     from pyomni.api import Speech as Speech
     from pyomni.api import SpeechModel as SpeechModel
     from pyomni.api import SpeechStream as SpeechStream
     from pyomni.api import load as load
+    from pyomni.chat_options import ChatOptions as ChatOptions
     from pyomni.errors import ArgumentError as ArgumentError
     from pyomni.errors import AudioError as AudioError
     from pyomni.errors import Cancelled as Cancelled
@@ -37,6 +43,12 @@ if TYPE_CHECKING:
     from pyomni.voices import Voice as Voice
 
 _WHERE = {
+    "ChatOptions": "chat_options",
+    "Conversation": "api",
+    "OmniModel": "api",
+    "Reply": "api",
+    "ReplyEvent": "api",
+    "ReplyStream": "api",
     "Speech": "api",
     "SpeechModel": "api",
     "SpeechOptions": "options",

@@ -13,7 +13,15 @@ from typing import Any
 
 from pyomni.errors import ArgumentError
 
-__all__ = ["SPLITS", "Draw", "GenerationOptions", "SpeechOptions", "guard_frames"]
+__all__ = [
+    "SPLITS",
+    "Draw",
+    "GenerationOptions",
+    "SpeechOptions",
+    "check_real",
+    "check_whole",
+    "guard_frames",
+]
 
 #: The guard of `guard_frames`: eight seconds at 12.5 frames a second, plus 0.96 s for each text token.
 GUARD_FRAMES = 100
@@ -86,20 +94,20 @@ class SpeechOptions:
     paragraph_pause: float | None = None
 
     def __post_init__(self) -> None:
-        _whole("seed", self.seed, 0, 2**64 - 1)
+        check_whole("seed", self.seed, 0, 2**64 - 1)
         for name in ("temperature", "predictor_temperature"):
-            _real(name, getattr(self, name), 0.0, math.inf, "0 (greedy) or more")
+            check_real(name, getattr(self, name), 0.0, math.inf, "0 (greedy) or more")
         for name in ("top_k", "predictor_top_k"):
-            _whole(name, getattr(self, name), 0, 2**31 - 1)
+            check_whole(name, getattr(self, name), 0, 2**31 - 1)
         for name in ("top_p", "predictor_top_p"):
-            _real(name, getattr(self, name), 0.0, 1.0, "above 0 and at most 1", open_low=True)
-        _real("repetition_penalty", self.repetition_penalty, 0.0, math.inf, "above 0", open_low=True)
-        _whole("max_frames", self.max_frames, 1, 2**31 - 1)
-        _whole("min_frames", self.min_frames, 0, 2**31 - 1)
+            check_real(name, getattr(self, name), 0.0, 1.0, "above 0 and at most 1", open_low=True)
+        check_real("repetition_penalty", self.repetition_penalty, 0.0, math.inf, "above 0", open_low=True)
+        check_whole("max_frames", self.max_frames, 1, 2**31 - 1)
+        check_whole("min_frames", self.min_frames, 0, 2**31 - 1)
         if self.split not in (None, *SPLITS):
             raise ArgumentError(f"split is {self.split!r}, expected one of: {', '.join(SPLITS)}")
         for name in ("pause", "paragraph_pause"):
-            _real(name, getattr(self, name), 0.0, PAUSE_MAX, f"of seconds from 0 to {PAUSE_MAX:g}")
+            check_real(name, getattr(self, name), 0.0, PAUSE_MAX, f"of seconds from 0 to {PAUSE_MAX:g}")
         if self.max_frames is not None and self.min_frames is not None and self.min_frames > self.max_frames:
             raise ArgumentError(
                 f"min_frames is {self.min_frames}, expected at most max_frames, which is {self.max_frames}"
@@ -159,11 +167,15 @@ class SpeechOptions:
 
 @dataclass(frozen=True)
 class Draw:
-    """How one id is drawn from scores; temperature 0 takes the largest, top_k 0 and top_p 1 keep all."""
+    """How one id is drawn from scores; temperature 0 takes the largest; top_k 0, top_p 1, min_p 0 keep all.
+
+    `min_p` is for text; a code predictor draws inside its graph, without it.
+    """
 
     temperature: float
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -211,7 +223,8 @@ def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _whole(name: str, value: Any, low: int, high: int) -> None:
+def check_whole(name: str, value: Any, low: int, high: int) -> None:
+    """Raise `ArgumentError` unless an option is None or a whole number in its range."""
     if value is None:
         return
     # numpy integers are welcome, booleans and 3.0 are more likely a slip
@@ -219,7 +232,8 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise ArgumentError(f"{name} is {value!r}, expected a whole number from {low} to {high}")
 
 
-def _real(name: str, value: Any, low: float, high: float, expected: str, open_low: bool = False) -> None:
+def check_real(name: str, value: Any, low: float, high: float, expected: str, open_low: bool = False) -> None:
+    """Raise `ArgumentError` unless an option is None or a number in its range."""
     if value is None:
         return
     try:

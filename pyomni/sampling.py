@@ -16,10 +16,13 @@ import numpy.typing as npt
 from pyomni.errors import InternalError
 from pyomni.options import Draw
 
-__all__ = ["Uniforms", "pick", "restrict", "uniform", "uniforms"]
+__all__ = ["TEXT_STREAM", "Uniforms", "penalised", "pick", "restrict", "uniform", "uniforms"]
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+
+#: `Uniforms` of text: one seed gives text and speech numbers that have nothing to do with each other.
+TEXT_STREAM = 1
 
 
 def restrict(
@@ -54,14 +57,56 @@ def restrict(
     float32 [n_vocab]
     """
     scores = logits.astype(np.float32, copy=True)
-    if penalty != 1.0:
-        factor = np.float32(penalty)
-        old = scores[seen]
-        scores[seen] = np.where(old < 0, old * factor, old / factor)
+    _penalise_repeats(scores, seen, penalty)
     end = scores[end_id]
     scores[suppress[0] : suppress[1]] = -np.inf
     scores[end_id] = end if may_end else -np.inf
     return scores
+
+
+def penalised(
+    logits: F32,
+    *,
+    seen: npt.NDArray[np.bool_],
+    written: npt.NDArray[np.bool_],
+    repetition: float,
+    presence: float,
+    silent: npt.NDArray[np.bool_],
+) -> F32:
+    """Apply the score rules of text: repetition penalty, presence penalty, tokens that stand for nothing.
+
+    Parameters
+    ----------
+    logits : float32 [n_vocab]
+        Scores of the next token; not changed.
+    seen : bool [n_vocab]
+        True for tokens of the prompt and of the answer so far.
+    written : bool [n_vocab]
+        True for tokens of the answer so far.
+    repetition : float
+        Positive scores of `seen` are divided by it, negative ones multiplied (in float32); 1 is none.
+    presence : float
+        Taken off the scores of `written`; 0 is none.
+    silent : bool [n_vocab]
+        True for tokens that are never drawn.
+
+    Returns
+    -------
+    float32 [n_vocab]
+    """
+    scores = logits.astype(np.float32, copy=True)
+    _penalise_repeats(scores, seen, repetition)
+    if presence != 0.0:
+        scores[written] -= np.float32(presence)
+    scores[silent] = -np.inf
+    return scores
+
+
+def _penalise_repeats(scores: F32, seen: npt.NDArray[np.bool_], penalty: float) -> None:
+    if penalty != 1.0:
+        factor = np.float32(penalty)
+        old = scores[seen]
+        scores[seen] = np.where(old < 0, old * factor, old / factor)
 
 
 def pick(scores: F32, draw: Draw, u: float) -> int:
@@ -74,7 +119,8 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
     3. If ``top_p < 1``: order the kept ids ascending by (z, id). With m the largest kept z, let ``s[j]`` be
        the running sum of ``exp(z - m)`` in that order and S the last one. Drop every j but the last with
        ``s[j] / S <= 1 - top_p``.
-    4. With m the largest kept z, let ``c`` be the running sum of ``exp(z[i] - m)`` over the kept ids in id
+    4. If ``min_p > 0``: drop what has ``exp(z - m) < min_p``, with m the largest kept z.
+    5. With m the largest kept z, let ``c`` be the running sum of ``exp(z[i] - m)`` over the kept ids in id
        order and C the last one. The answer is the first kept id with ``c > u * C``.
 
     Sums run one term after the other. `exp` may differ from C's in the last bit, which moves a draw only when
@@ -85,7 +131,7 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
     scores : float32 [n_vocab]
         Raw scores, -inf where an id is not allowed.
     draw : Draw
-        Temperature, top-k, top-p.
+        Temperature, top-k, top-p, min-p.
     u : float
         Uniform number in [0, 1); see `uniforms`.
 
@@ -115,6 +161,9 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
         keep[-1] = True
         kept = np.sort(order[keep])
     values = z[kept]
+    if draw.min_p > 0:
+        likely = np.exp(values - values.max()) >= draw.min_p
+        kept, values = kept[likely], values[likely]
     c = np.cumsum(np.exp(values - values.max()))
     # u < 1, so u * C < C and the index is in range; min() guards the last bit.
     return int(kept[min(int(np.searchsorted(c, u * c[-1], side="right")), kept.size - 1)])
@@ -123,16 +172,19 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
 class Uniforms:
     """Uniform numbers of one request, keyed by (seed, frame, group) and so free of history.
 
-    They are numpy's Philox 4x64-10 with key ``seed`` and counter ``[0, 0, 0, frame]``: frames are 2**192
+    They are numpy's Philox 4x64-10 with key ``seed`` and counter ``[0, 0, stream, frame]``: frames are 2**192
     counter steps apart, and group g takes the g-th double ``(next64 >> 11) * 2**-53`` of its frame.
 
     Parameters
     ----------
     seed : int
         0 <= seed < 2**64.
+    stream : int
+        0 for speech, `TEXT_STREAM` for text, whose frames are tokens.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, stream: int = 0) -> None:
+        self._stream = stream
         self._philox = np.random.Philox(key=seed)
         self._generator = np.random.Generator(self._philox)
         self._state: Any = dict(self._philox.state)
@@ -141,7 +193,7 @@ class Uniforms:
     def frame(self, frame: int, n: int) -> F64:
         """Return the numbers of groups 0..n-1 of one frame, float64 [n] in [0, 1)."""
         # setting the state costs a few microseconds; a new Philox would ask the system for entropy first
-        self._state["state"] = {"counter": np.array([0, 0, 0, frame], np.uint64), "key": self._key}
+        self._state["state"] = {"counter": np.array([0, 0, self._stream, frame], np.uint64), "key": self._key}
         self._state["buffer_pos"] = 4  # nothing left over from another frame
         self._philox.state = self._state
         return self._generator.random(n)

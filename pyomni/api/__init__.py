@@ -1,35 +1,57 @@
-"""The Python face: `load` a model, `SpeechModel.speak` and its relatives."""
+"""The Python face: `load` a model, `SpeechModel.speak`, `OmniModel.reply` and their relatives."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+from pyomni.api.conversation import Conversation
 from pyomni.api.model import COMPONENTS, SpeechModel
+from pyomni.api.omni import OmniModel
+from pyomni.api.reply import Reply, ReplyEvent, ReplyStream
 from pyomni.api.result import Speech, SpeechStream
 from pyomni.errors import ModelFileError
+from pyomni.metadata import is_omni
 
-__all__ = ["COMPONENTS", "Speech", "SpeechModel", "SpeechStream", "load", "model_path"]
+__all__ = [
+    "COMPONENTS",
+    "Conversation",
+    "OmniModel",
+    "Reply",
+    "ReplyEvent",
+    "ReplyStream",
+    "Speech",
+    "SpeechModel",
+    "SpeechStream",
+    "load",
+    "model_path",
+]
 
 PathLike = str | os.PathLike[str]
 
 
 def load(
     path: PathLike | None = None, device: str = "auto", threads: int | None = None, lanes: int = 1
-) -> SpeechModel:
-    """Open a model file.
+) -> Any:
+    """Open a model file: a `SpeechModel`, or an `OmniModel` where the file converses.
 
     Parameters
     ----------
     path : path, optional
-        A GGUF file made by ``pyomni convert``. Without one, ``$PYOMNI_MODEL``; without that, a toy model that
-        makes noise instead of speech.
+        A GGUF file made by ``pyomni convert``; of several side by side, any. Without one,
+        ``$PYOMNI_MODEL``; without that, a toy model that makes noise instead of speech.
     device : str
         ``auto``, ``cpu``, or a name from ``pyomni.devices()``.
     threads : int, optional
         CPU threads; None takes one per core.
     lanes : int
-        Texts `SpeechModel.speak_many` decodes together, at most.
+        Texts `SpeechModel.speak_many`, or conversations `OmniModel.reply_many`, decodes together, at most.
+
+    Returns
+    -------
+    SpeechModel or OmniModel
+        Typed as Any, so that callers who know which do not have to ask.
 
     Raises
     ------
@@ -44,7 +66,9 @@ def load(
     OutOfMemory
         The weights do not fit.
     """
-    return SpeechModel(model_path(path), device=device, threads=threads, lanes=lanes)
+    found = model_path(path)
+    kind = OmniModel if is_omni(found) else SpeechModel
+    return kind(found, device=device, threads=threads, lanes=lanes)
 
 
 def model_path(path: PathLike | None = None) -> Path:

@@ -61,7 +61,8 @@ class SpeechModel:
     ) -> None:
         self.path = Path(path)
         self._meta = SpeechMetadata.read(self.path)
-        self._weights = weights = Weights(self.path, self._meta, device, threads, components)
+        where = dict.fromkeys(self._meta.components, self.path)
+        self._weights = weights = Weights(where, device, threads, components)
         try:
             kept, model = kept_for_voices(), file_identity(self.path)
             self._engine = SpeechEngine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,35 +14,34 @@ if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder, CodecEncoder
     from pyomni.components.encoder import Encoder
     from pyomni.components.lm import DecoderLM
-    from pyomni.metadata import SpeechMetadata
+    from pyomni.components.vision import VisionEncoder
 
 __all__ = ["Weights"]
 
 
 class Weights:
-    """A device and the components of one file on it.
+    """A device and the components of one model on it.
 
     Parameters
     ----------
-    path : GGUF file
-    meta : its header
+    where : components to the GGUF files that hold them
     device, threads : as `pyomni.load`
-    components : loaded at once, where the file has them; the others when they are first asked for
+    components : loaded at once, where they are there; the others when they are first asked for
     """
 
     def __init__(
-        self, path: Path, meta: SpeechMetadata, device: str, threads: int | None, components: Sequence[str]
+        self, where: Mapping[str, Path], device: str, threads: int | None, components: Sequence[str]
     ) -> None:
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
         from pyomni._binding import Device
 
-        self._path, self._meta, self._closed = path, meta, False
+        self._where, self._closed = dict(where), False
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
             self.device = opened.enter_context(Device(device, threads))
             self._opened = opened
             for name in components:
-                if name in meta.components:
+                if name in where:
                     self.model(name)
             self._opened = opened.pop_all()
 
@@ -52,31 +51,31 @@ class Weights:
         Raises
         ------
         UnsupportedModel
-            The file lacks it, or was closed.
+            No file has it, or the model was closed.
         """
         from pyomni._binding import Model
 
         if name not in self._models:
-            if self._closed or name not in self._meta.components:
-                found = "closed" if self._closed else ", ".join(self._meta.components) or "none"
+            if self._closed or name not in self._where:
+                found = "closed" if self._closed else ", ".join(self._where) or "none"
                 raise UnsupportedModel(
                     f"the component {name} is not there (found: {found}), expected an open model that has it"
                 )
-            self._models[name] = Model(self.device, str(self._path), name)
+            self._models[name] = Model(self.device, str(self._where[name]), name)
             self._opened.callback(self._models[name].close)
         return self._models[name]
 
     def open_lm(self, name: str, n_ctx: int, n_lanes: int) -> DecoderLM:
-        """Open a session of ``talker`` or ``code_predictor``."""
+        """Open a session of ``thinker``, ``talker`` or ``code_predictor``."""
         from pyomni.components.lm import DecoderLM
 
         return DecoderLM(self.model(name), n_ctx, n_lanes)
 
-    def open_codec_decoder(self) -> CodecDecoder:
-        """Open a session of ``codec_decoder`` with one lane."""
+    def open_codec_decoder(self, name: str = "codec_decoder") -> CodecDecoder:
+        """Open a session of ``codec_decoder``, or of ``code2wav``, with one lane."""
         from pyomni.components.codec import CodecDecoder
 
-        return CodecDecoder(self.model("codec_decoder"), 1)
+        return CodecDecoder(self.model(name), 1)
 
     def open_codec_encoder(self) -> CodecEncoder:
         """Open a session of ``codec_encoder``."""
@@ -89,6 +88,18 @@ class Weights:
         from pyomni.components.encoder import Encoder
 
         return Encoder(self.model("speaker_encoder"))
+
+    def open_audio_encoder(self) -> Encoder:
+        """Open a session of ``audio_encoder``."""
+        from pyomni.components.encoder import Encoder
+
+        return Encoder(self.model("audio_encoder"))
+
+    def open_vision_encoder(self) -> VisionEncoder:
+        """Open a session of ``vision_encoder``."""
+        from pyomni.components.vision import VisionEncoder
+
+        return VisionEncoder(self.model("vision_encoder"))
 
     def n_bytes(self) -> dict[str, int]:
         """Return the bytes of each component that was loaded."""

@@ -8,7 +8,7 @@ from pyomni.errors import UnsupportedModel
 from pyomni.metadata import omni, speech
 from pyomni.metadata.header import Metadata
 
-__all__ = ["read_model"]
+__all__ = ["is_omni", "read_model"]
 
 READERS: dict[str, type[speech.SpeechMetadata] | type[omni.OmniMetadata]] = {
     speech.ARCHITECTURE: speech.SpeechMetadata,
@@ -32,3 +32,8 @@ def read_model(path: str | Path) -> speech.SpeechMetadata | omni.OmniMetadata:
         known = " or ".join(map(repr, READERS))
         raise UnsupportedModel(f"{m.path}: general.architecture is {found!r}, expected {known}")
     return READERS[found].read(path)
+
+
+def is_omni(path: str | Path) -> bool:
+    """Return whether a GGUF file is one of a model that converses. Raises as `Metadata.read`."""
+    return READERS.get(Metadata.read(path).str("general.architecture")) is omni.OmniMetadata

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pyomni.errors import ModelFileError, ModelFormatError, PyOmniError, UnsupportedModel
 from pyomni.metadata.header import Metadata
 from pyomni.metadata.omni_speech import SpeechSide, read_speech_side
-from pyomni.metadata.vocabulary import read_tokenizer
+from pyomni.metadata.vocabulary import read_token_texts, read_tokenizer
 from pyomni.siblings import SIBLINGS, main_path, sibling_path
 
 if TYPE_CHECKING:
+    from pyomni.text.detokenizer import TokenTexts
     from pyomni.text.tokenizer import Tokenizer
 
 __all__ = ["ARCHITECTURE", "MediaIds", "OmniMetadata"]
@@ -183,6 +184,10 @@ class OmniMetadata:
     def tokenizer(self) -> Tokenizer:
         """Build the text tokenizer; raises ModelFormatError where the vocabulary does not fit together."""
         return read_tokenizer(self.meta)
+
+    def token_texts(self) -> TokenTexts:
+        """Return what each token stands for; raises as `tokenizer`."""
+        return read_token_texts(self.meta)
 
     def summary(self) -> dict[str, Any]:
         """What is in the files, as plain values ready for JSON; sizes in bytes."""

@@ -1,16 +1,17 @@
-"""The text tokenizer out of a GGUF's vocabulary."""
+"""The text tokenizer out of a GGUF's vocabulary, and what its tokens stand for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyomni.errors import UnsupportedModel
+from pyomni.errors import ModelFormatError, UnsupportedModel
 from pyomni.metadata.header import Metadata
 
 if TYPE_CHECKING:
+    from pyomni.text.detokenizer import TokenTexts
     from pyomni.text.tokenizer import Tokenizer
 
-__all__ = ["read_tokenizer"]
+__all__ = ["read_token_texts", "read_tokenizer"]
 
 KEY = "tokenizer.ggml."
 
@@ -32,3 +33,22 @@ def read_tokenizer(meta: Metadata) -> Tokenizer:
         raise UnsupportedModel(f"{meta.path}: tokenizer is {'/'.join(kind)}, expected gpt2/qwen2")
     lists = meta.strings(KEY + "tokens"), meta.ints(KEY + "token_type"), meta.strings(KEY + "merges")
     return Tokenizer(*lists)
+
+
+def read_token_texts(meta: Metadata) -> TokenTexts:
+    """Read what each token stands for.
+
+    Raises
+    ------
+    ModelFormatError
+        The vocabulary does not fit together.
+    """
+    from pyomni.text.detokenizer import TokenTexts
+
+    tokens, types = meta.strings(KEY + "tokens"), meta.ints(KEY + "token_type")
+    if len(tokens) != len(types):
+        raise ModelFormatError(
+            f"{meta.path}: key '{KEY}token_type' has {len(types)} entries, expected one for each of the "
+            f"{len(tokens)} tokens"
+        )
+    return TokenTexts(tokens, types)

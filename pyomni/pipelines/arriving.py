@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,15 @@ from pyomni.text.incremental import IncrementalEncoder
 __all__ = ["Arriving", "ArrivingText", "trailing_prompt"]
 
 F32 = npt.NDArray[np.float32]
+
+
+class Written(Protocol):
+    """A text of which more may come: `ArrivingText`, or an answer that is being written."""
+
+    @property
+    def ids(self) -> list[int]: ...
+
+    def wait(self, n: int) -> bool: ...
 
 
 class ArrivingText:
@@ -110,7 +120,7 @@ class TrailingPrompt(TalkerPrompt):
     ----------
     lead : tuple of int
         Ids that trail before those of the text from `begin` on.
-    text : ArrivingText or None
+    text : Written or None
         None where `lead` is all there is.
     begin : int
         Where in the text the rest begins.
@@ -121,7 +131,7 @@ class TrailingPrompt(TalkerPrompt):
     """
 
     lead: tuple[int, ...]
-    text: ArrivingText | None
+    text: Written | None
     begin: int
     embed: Embed
     end_id: int = -1

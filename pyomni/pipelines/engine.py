@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.errors import ArgumentError, ContextFull, InternalError, SessionBusy, UnsupportedModel
+from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
 from pyomni.options import GenerationOptions
 from pyomni.pipelines.arriving import Arriving, ArrivingRequest, TrailingPrompt, trailing_prompt
 from pyomni.pipelines.keep import Kept
 from pyomni.pipelines.priming import Prefixes, Primed
 from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
 from pyomni.pipelines.resume import SavedSpeech
+from pyomni.pipelines.sessions import CONTEXT_STEP, SpeechSessions, rounded
 from pyomni.pipelines.speech import Event, Point, Request, Timings, generate, pcm_blocks
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from pyomni.metadata import SpeechMetadata
 
 __all__ = ["CONTEXT_STEP", "Plan", "SpeechEngine"]
-
-#: Sessions hold a multiple of this many positions, so that requests of similar length share one.
-CONTEXT_STEP = 512
 
 
 @dataclass(frozen=True)
@@ -91,10 +89,7 @@ class SpeechEngine:
         if lanes < 1:
             raise ArgumentError(f"lanes is {lanes}, expected 1 or more")
         self.meta, self.lanes = meta, lanes
-        self._open_lm, self._open_codec = open_lm, open_codec
-        self._talker: DecoderLM | None = None
-        self._predictor: DecoderLM | None = None
-        self._codec: CodecDecoder | None = None
+        self._sessions = SpeechSessions(open_lm, open_codec)
         kept = Kept(0) if kept is None else kept
         self._primed, self._prefixes = Primed(kept, model), Prefixes(kept, model)
         self._lock = threading.Lock()
@@ -181,10 +176,8 @@ class SpeechEngine:
 
         See `pcm_blocks`.
         """
-        if self._codec is None:
-            self.require("codec_decoder")
-            self._codec = self._open_codec()
-        codec = self._codec
+        self.require("codec_decoder")
+        codec = self._sessions.codec()
         if saved is not None:
             state = saved.codec.tobytes()
             return pcm_blocks(codec, frames, timings, lambda: codec.load(state), saved.n_blocks)
@@ -201,9 +194,7 @@ class SpeechEngine:
         InternalError
             They are not open.
         """
-        if self._talker is None or self._codec is None:
-            raise InternalError("the talker or the codec decoder is closed, expected both in a run")
-        return self._talker.save(0), self._codec.save(0)
+        return self._sessions.save_lanes()
 
     def require(self, *components: str) -> None:
         """Raise `UnsupportedModel` unless the file has these components."""
@@ -221,29 +212,14 @@ class SpeechEngine:
             They are in use.
         """
         with self.use():
-            for session in (self._talker, self._predictor, self._codec):
-                if session is not None:
-                    session.close()
-            self._talker = self._predictor = self._codec = None
+            self._sessions.close()
 
     def _lms(self, plans: Sequence[Plan]) -> tuple[DecoderLM, DecoderLM]:
         """Return the two language models, with room for the longest plan."""
         self.require("talker", "code_predictor")
         need = max((p.n_prompt + p.options.max_frames for p in plans), default=1)
-        n_ctx = min(-(-need // CONTEXT_STEP) * CONTEXT_STEP, self.meta.n_ctx_max)
         lanes = self.lanes if len(plans) > 1 else 1
-        if self._talker is None or self._talker.n_ctx < n_ctx or self._talker.n_lanes < lanes:
-            if self._talker is not None:
-                n_ctx, lanes = max(n_ctx, self._talker.n_ctx), max(lanes, self._talker.n_lanes)
-                old, self._talker = self._talker, None
-                old.close()  # first, so that the two caches are never there together
-            self._talker = self._open_lm("talker", n_ctx, lanes)
-        if self._predictor is None or self._predictor.n_lanes < self._talker.n_lanes:
-            if self._predictor is not None:
-                old, self._predictor = self._predictor, None
-                old.close()
-            self._predictor = self._open_lm("code_predictor", self.meta.n_groups, self._talker.n_lanes)
-        return self._talker, self._predictor
+        return self._sessions.lms(rounded(need, self.meta.n_ctx_max), lanes, self.meta.n_groups)
 
 
 def _going_on(saved: SavedSpeech, plan: Plan, talker: DecoderLM) -> Request:

@@ -109,12 +109,18 @@ class TalkerPrompt:
         Text row of every later frame.
     n_voice : int
         The first so many rows are the same whatever the text.
+    positions : float32 [n, n_axes] or None
+        Where the rows stand; None counts from 0.
+    shift : float
+        Row n after the prefill stands at n + shift.
     """
 
     rows: F32
     trailing: F32
     pad_row: F32
     n_voice: int = field(default=0, kw_only=True)
+    positions: F32 | None = field(default=None, kw_only=True)
+    shift: float = field(default=0.0, kw_only=True)
 
     def text_row(self, frame: int) -> F32:
         """Return the text-side row added after frame 0, 1, ...: float32 [n_embd]."""

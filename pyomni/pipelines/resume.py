@@ -1,15 +1,12 @@
 """A speech half way as bytes: safetensors with everything it takes to go on, in this process or another.
 
-Metadata, all strings: ``format`` is ``pyomni-speech``, ``version`` a whole number, ``about`` the rest as
-JSON, ``checksum`` the `content_key` of ``about`` and the tensors in order of their names. Tensors: ``talker``
+`pyomni.pipelines.saved` has the frame; ``format`` is ``pyomni-speech``. Tensors: ``talker``
 and ``codec`` U8, the lanes as their sessions save them, which know their weights; ``codes`` I32 [n_frames,
 n_groups]; ``row_sum`` and ``pad_row`` F32 [n_embd]; ``trailing`` I32 [n_trailing].
 """
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +15,7 @@ import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, ModelFormatError, PyOmniError, UnsupportedModel
 from pyomni.options import Draw, GenerationOptions, SpeechOptions
-from pyomni.pipelines.keep import content_key
+from pyomni.pipelines.saved import Kind, pack, unpack
 
 if TYPE_CHECKING:
     from pyomni.metadata import SpeechMetadata
@@ -30,6 +27,7 @@ I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
 
 FORMAT, VERSION = "pyomni-speech", 1
+KIND = Kind(FORMAT, VERSION, "the saved speech", "SpeechStream.save")
 ARCHITECTURE = "qwen3-tts"
 
 #: Type and axes of each tensor.
@@ -79,23 +77,13 @@ class SavedSpeech:
 
     def to_bytes(self) -> bytes:
         """Return the speech as bytes, for `from_bytes`."""
-        from safetensors.numpy import save
-
-        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in TENSORS}
         about = {
             "architecture": ARCHITECTURE,
             "n_prompt": self.n_prompt,
             "n_blocks": self.n_blocks,
             "options": asdict(self.options),
         }
-        text = json.dumps(about)
-        metadata = {
-            "format": FORMAT,
-            "version": str(VERSION),
-            "about": text,
-            "checksum": _checksum(text, tensors),
-        }
-        return bytes(save(tensors, metadata))
+        return pack(KIND, about, {name: getattr(self, name) for name in TENSORS})
 
     @classmethod
     def from_bytes(cls, saved: bytes) -> SavedSpeech:
@@ -110,31 +98,8 @@ class SavedSpeech:
         UnsupportedModel
             A newer pyomni made them, or a model of another kind.
         """
-        if not isinstance(saved, (bytes, bytearray, memoryview)):
-            raise ArgumentError(
-                f"the saved speech is {type(saved).__name__}, expected the bytes of SpeechStream.save"
-            )
-        metadata, tensors = _open(bytes(saved))
-        if metadata.get("format") != FORMAT:
-            raise ModelFormatError(
-                "the bytes are safetensors of another kind, expected those of SpeechStream.save"
-            )
-        version = metadata.get("version", "")
-        if not re.fullmatch("[1-9][0-9]{0,8}", version):
-            raise ModelFormatError(
-                f"the saved speech has version {version!r}, expected a whole number from 1"
-            )
-        if int(version) > VERSION:
-            raise UnsupportedModel(
-                f"the saved speech has version {version}, expected at most {VERSION}: a newer pyomni made it"
-            )
-        text = metadata.get("about", "")
-        if metadata.get("checksum") != _checksum(text, tensors):
-            raise ModelFormatError(
-                "the saved speech is damaged: its checksum is not that of what it holds, expected the same"
-            )
+        about, tensors = unpack(KIND, saved)
         try:
-            about = json.loads(text)
             architecture = about["architecture"]
             if architecture != ARCHITECTURE:
                 raise UnsupportedModel(
@@ -173,28 +138,6 @@ class SavedSpeech:
                 f"the saved speech takes {n_positions} positions, expected at most "
                 f"{meta.n_ctx_max}: it was made with another model"
             )
-
-
-def _open(saved: bytes) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        tensors = load(saved)
-        n_header = int.from_bytes(saved[:8], "little")  # `load` has checked it
-        return dict(json.loads(saved[8 : 8 + n_header]).get("__metadata__") or {}), tensors
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelFormatError(
-            f"the bytes are damaged or no saved speech ({reason}), expected those of SpeechStream.save"
-        ) from error
-
-
-def _checksum(about: str, tensors: dict[str, npt.NDArray[Any]]) -> str:
-    parts: list[bytes | str] = [about]
-    for name in sorted(tensors):
-        parts += [name, repr(tensors[name].shape), tensors[name].tobytes()]
-    return content_key(*parts)
 
 
 def _count(about: dict[str, Any], name: str) -> int:

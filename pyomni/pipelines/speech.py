@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,19 @@ from pyomni.sampling import Uniforms, pick, restrict
 
 if TYPE_CHECKING:
     from pyomni.components.lm import DecoderLM, Step
-    from pyomni.metadata import SpeechMetadata
 
-__all__ = ["BLOCK_WIDTHS", "Event", "Point", "Request", "Timings", "generate", "pcm_blocks", "predict_groups"]
+__all__ = [
+    "BLOCK_WIDTHS",
+    "Blocks",
+    "Event",
+    "FrameRules",
+    "Point",
+    "Request",
+    "Timings",
+    "generate",
+    "pcm_blocks",
+    "predict_groups",
+]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -42,6 +52,22 @@ class Codec(Protocol):
     def decode(self, codes: I32, lane: int = 0) -> F32: ...
 
     def rewind(self, lane: int = 0) -> None: ...
+
+
+class FrameRules(Protocol):
+    """The part of a model's header the loop needs."""
+
+    @property
+    def codec_eos_id(self) -> int:
+        """The code of group 0 that ends a speech."""
+
+    @property
+    def suppress(self) -> tuple[int, int]:
+        """Codes of group 0 that are never drawn, begin and end; `codec_eos_id` excepted."""
+
+    @property
+    def n_groups(self) -> int:
+        """Code groups of a frame."""
 
 
 class Prefixes(Protocol):
@@ -135,7 +161,7 @@ class _Lane:
     )  # [n_groups], of this frame
     n_frames: int = 0
 
-    def pick(self, meta: SpeechMetadata) -> int:
+    def pick(self, meta: FrameRules) -> int:
         """Draw group 0 of the next frame, or the end id."""
         options = self.request.options
         self.uniforms = self.draws.frame(self.n_frames, meta.n_groups)
@@ -154,7 +180,7 @@ def generate(
     talker: DecoderLM,
     predictor: DecoderLM,
     requests: Iterable[Request],
-    meta: SpeechMetadata,
+    meta: FrameRules,
     timings: Timings | None = None,
     prefixes: Prefixes | None = None,
 ) -> Iterator[Event]:
@@ -172,7 +198,7 @@ def generate(
         frames.
     requests : iterable of Request
         Taken one by one, when a lane is free.
-    meta : SpeechMetadata
+    meta : FrameRules
         End id, suppressed range, number of groups.
     timings : Timings, optional
         Added to as the loop runs.
@@ -222,7 +248,7 @@ def generate(
             rows[i] += state.request.prompt.text_row(state.n_frames)
             state.n_frames += 1
         start = perf_counter()
-        step = talker.decode(rows[:, None, :], lanes=lanes)
+        step = talker.decode(rows[:, None, :], lanes=lanes, **_places(states))
         clock.talker_s += perf_counter() - start
         clock.n_frames += len(lanes)
         clock.n_steps += 1
@@ -235,6 +261,8 @@ def _prefill(talker: DecoderLM, lane: int, prompt: TalkerPrompt, prefixes: Prefi
 
     The two go one after the other whether or not the first is kept, so that the codes do not depend on it.
     """
+    if prompt.positions is not None:
+        return talker.decode(prompt.rows[None], lanes=[lane], positions=prompt.positions[None])
     n = min(prompt.n_voice, len(prompt.rows) - 1)
     if n < LEAST_PREFIX:
         return talker.decode(prompt.rows[None], lanes=[lane])
@@ -244,6 +272,20 @@ def _prefill(talker: DecoderLM, lane: int, prompt: TalkerPrompt, prefixes: Prefi
     else:
         prefixes.fill(talker, lane, head)
     return talker.decode(prompt.rows[None, n:], lanes=[lane])
+
+
+def _places(states: Sequence[_Lane]) -> dict[str, Any]:
+    """Return where the rows of this step stand, float32 [L, 1, n_axes]: nothing where all simply count on."""
+    prompts = [state.request.prompt for state in states]
+    given = next((p.positions for p in prompts if p.positions is not None), None)
+    if given is None:
+        return {}
+    at = [
+        len(p.rows) + state.n_frames - 1 + p.shift for p, state in zip(prompts, states, strict=True)
+    ]  # the frame was counted already
+    return {
+        "positions": np.broadcast_to(np.array(at, np.float32)[:, None, None], (len(at), 1, given.shape[1]))
+    }
 
 
 def _start(
@@ -328,6 +370,54 @@ def predict_groups(
     return np.array(codes, np.int32)
 
 
+class Blocks:
+    """Turns frames into samples, in blocks of 1, 2, 4, 8, 8, ... frames.
+
+    Parameters
+    ----------
+    codec : CodecDecoder
+        Lane 0 is rewound.
+    timings : Timings, optional
+        Added to.
+    prime : callable, optional
+        Called once lane 0 is rewound: lets the codec hear a reference, whose sound this then continues.
+    n_blocks : int
+        Blocks made before, where an earlier stream goes on.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        timings: Timings | None = None,
+        prime: Callable[[], None] | None = None,
+        n_blocks: int = 0,
+    ) -> None:
+        self._codec, self._clock = codec, timings if timings is not None else Timings()
+        self._waiting: list[I32] = []
+        self._n_blocks = n_blocks
+        codec.rewind(0)
+        if prime is not None:
+            start = perf_counter()
+            prime()
+            self._clock.codec_s += perf_counter() - start
+
+    def push(self, frame: I32) -> F32 | None:
+        """Append a frame, int32 [n_groups]; return a block it completes, float32 [n]."""
+        self._waiting.append(frame)
+        if len(self._waiting) < BLOCK_WIDTHS[min(self._n_blocks, len(BLOCK_WIDTHS) - 1)]:
+            return None
+        return self.finish()
+
+    def finish(self) -> F32 | None:
+        """Return the samples of frames that wait, which may be fewer than a block has; None if none do."""
+        if not self._waiting:
+            return None
+        pcm = _decode(self._codec, self._waiting, self._clock)
+        self._waiting = []
+        self._n_blocks += 1
+        return pcm
+
+
 def pcm_blocks(
     codec: Codec,
     frames: Iterable[I32],
@@ -335,38 +425,23 @@ def pcm_blocks(
     prime: Callable[[], None] | None = None,
     n_blocks: int = 0,
 ) -> Iterator[F32]:
-    """Turn frames into samples, in blocks of 1, 2, 4, 8, 8, ... frames; the last block may be narrower.
+    """Turn frames into samples as they come; the last block may be narrower. Arguments are those of `Blocks`.
 
     Parameters
     ----------
-    codec : CodecDecoder
-        Lane 0 is rewound first.
     frames : iterable of int32 [n_groups]
         Taken as they come.
-    prime : callable, optional
-        Called once lane 0 is rewound: lets the codec hear a reference, whose sound this then continues.
-    n_blocks : int
-        Blocks made before, where an earlier stream goes on.
 
     Yields
     ------
-    float32 [n * hop]
+    float32 [n]
     """
-    clock = timings if timings is not None else Timings()
-    codec.rewind(0)
-    if prime is not None:
-        start = perf_counter()
-        prime()
-        clock.codec_s += perf_counter() - start
-    waiting: list[I32] = []
+    blocks = Blocks(codec, timings, prime, n_blocks)
     for frame in frames:
-        waiting.append(frame)
-        if len(waiting) == BLOCK_WIDTHS[min(n_blocks, len(BLOCK_WIDTHS) - 1)]:
-            yield _decode(codec, waiting, clock)
-            waiting = []
-            n_blocks += 1
-    if waiting:
-        yield _decode(codec, waiting, clock)
+        if (pcm := blocks.push(frame)) is not None:
+            yield pcm
+    if (pcm := blocks.finish()) is not None:
+        yield pcm
 
 
 def _decode(codec: Codec, frames: Sequence[I32], clock: Timings) -> F32:

@@ -341,7 +341,7 @@ def test_the_fused_frame_equals_the_step_loop(model: SpeechModel):
 
     engine = model._engine
     model.speak("a", options=SpeechOptions(max_frames=2))  # opens the sessions
-    talker, predictor = engine._talker, engine._predictor
+    talker, predictor = engine._sessions._talker, engine._sessions._predictor
     hidden = np.random.default_rng(3).standard_normal((6, talker.info.n_hidden)).astype(np.float32)
     for draw in (Draw(0.0), Draw(0.9, 50, 1.0), Draw(1.3, 0, 0.9), Draw(0.7, 20, 0.5)):
         for frame, row in enumerate(hidden):

@@ -52,7 +52,7 @@ def test_another_text_of_the_voice_reads_less(monkeypatch: pytest.MonkeyPatch) -
     with pyomni.load(variant("base"), device="cpu", threads=1) as model:
         voice = model.clone(clip(), transcript="These are the words that this very clip says.")
         model.speak("One.", voice=voice, options=OPTIONS)
-        talker = model._engine._talker
+        talker = model._engine._sessions._talker
         assert talker is not None
         decoded: list[int] = []
         decode = talker.decode

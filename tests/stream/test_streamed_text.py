@@ -202,7 +202,7 @@ def test_in_context_cloning_takes_the_text_it_needs_first(n_frames: int):
 
 def _width(model: SpeechModel) -> int:
     model.speak("a", voice=Voice.none(), options=SpeechOptions(max_frames=2))
-    return int(model._engine._talker.info.n_embd)
+    return int(model._engine._sessions._talker.info.n_embd)
 
 
 # --- async ------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_LAYERS = (
     {"errors", "siblings"},
     {"audio", "folders", "options", "text", "vision"},
-    {"metadata", "sampling", "voices"},
+    {"chat_options", "metadata", "sampling", "voices"},
     {"_native"},
     {"_binding"},
     {"components"},

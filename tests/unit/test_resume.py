@@ -13,7 +13,8 @@ from safetensors.numpy import load, save
 
 from pyomni import errors
 from pyomni.options import Draw, GenerationOptions
-from pyomni.pipelines.resume import SavedSpeech, _checksum
+from pyomni.pipelines.resume import SavedSpeech
+from pyomni.pipelines.saved import checksum
 
 META = small_metadata()
 OPTIONS = GenerationOptions(2**64 - 1, Draw(0.9, 50, 0.95), Draw(0.0), 1.05, 30, 2, True)
@@ -34,7 +35,7 @@ def rewritten(
     held = {**load(saved), **(tensors or {})}
     given = json.loads(saved[8 : 8 + int.from_bytes(saved[:8], "little")])["__metadata__"]
     text = json.dumps({**json.loads(given["about"]), **(about or {})})
-    return save(held, {**given, "about": text, "checksum": _checksum(text, held), **metadata})
+    return save(held, {**given, "about": text, "checksum": checksum(text, held), **metadata})
 
 
 def test_what_goes_in_comes_out() -> None:

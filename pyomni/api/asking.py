@@ -1,0 +1,182 @@
+"""From a request to a prompt: checked, perceived and fitted before a language model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyomni.chat_options import ChatOptions
+from pyomni.errors import ArgumentError
+from pyomni.metadata import OmniMetadata
+from pyomni.options import SpeechOptions
+from pyomni.pipelines.held import Perceived, Prompt
+from pyomni.pipelines.omni import Answering, OmniEngine
+from pyomni.pipelines.perceiving import Perceiver, assemble, places
+from pyomni.pipelines.positions import MediaLayout, MediaTokens
+from pyomni.pipelines.saved_chat import SavedChat
+from pyomni.pipelines.thinking import TextRules
+from pyomni.text.detokenizer import TokenTexts
+from pyomni.text.messages import MediaPart, Message, parse_messages
+from pyomni.text.template import ChatTemplate
+
+__all__ = ["Asked", "Asker", "How", "text_rules"]
+
+#: Everything from the file.
+CHAT_DEFAULTS, SPEECH_DEFAULTS = ChatOptions(), SpeechOptions()
+
+
+@dataclass(frozen=True)
+class How:
+    """How a request is to be answered; the fields are arguments of `OmniModel.reply`."""
+
+    speak: bool = False
+    voice: str | None = None
+    options: ChatOptions = CHAT_DEFAULTS
+    speech_options: SpeechOptions = SPEECH_DEFAULTS
+    audio_in_video: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A request that can be answered.
+
+    Attributes
+    ----------
+    answering : Answering
+    messages : list of dict
+        Those of the request, with what was perceived in place of media.
+    """
+
+    answering: Answering
+    messages: list[dict[str, Any]]
+
+
+class Asker:
+    """Makes prompts of requests, for one model.
+
+    Parameters
+    ----------
+    meta : OmniMetadata
+    engine : OmniEngine
+    perceiver : Perceiver
+    texts : TokenTexts
+    """
+
+    def __init__(
+        self, meta: OmniMetadata, engine: OmniEngine, perceiver: Perceiver, texts: TokenTexts
+    ) -> None:
+        self._meta, self._engine, self._perceiver = meta, engine, perceiver
+        self._template = ChatTemplate(meta.chat_template, meta.tokenizer(), texts)
+        self._layout = _media_layout(meta)
+
+    def ask(self, messages: Sequence[Mapping[str, Any]], how: How, template: Mapping[str, Any]) -> Asked:
+        """Check a request and read its media; only encoders run. Raises as `OmniModel.reply`."""
+        speaker = self._speaker(how.voice) if how.speak else 0
+        settings = how.options.resolve(self._meta.defaults)
+        prompt, media, seen = self._prompt(parse_messages(messages), how.audio_in_video, template)
+        request = self._engine.fit(prompt, settings)
+        plan = None
+        if how.speak:
+            layout = self._engine.lay_out(prompt)
+            at = places(self._layout, layout.ids, _standing_in(prompt, media, layout.kept))
+            plan = self._engine.fit_speech(layout, at, speaker, how.speech_options)
+        return Asked(Answering(request, plan), [_as_dict(message) for message in seen])
+
+    def check(self, saved: SavedChat) -> None:
+        """Raise `ArgumentError` where a saved conversation is of another model; its lane knows of weights."""
+        parse_messages([*saved.messages, {"role": "user", "content": "."}])
+        meta, ids = self._meta, saved.held.ids
+        if ids and not 0 <= min(ids) <= max(ids) < meta.n_vocab:
+            raise ArgumentError(
+                f"the saved conversation has tokens from {min(ids)} to {max(ids)}, expected tokens below "
+                f"{meta.n_vocab}: it was made with another model"
+            )
+        for message in saved.messages:
+            for part in message["content"] if isinstance(message["content"], list) else ():
+                for value in part.values():
+                    if isinstance(value, Perceived) and value.rows.shape[1] != meta.n_embd:
+                        raise ArgumentError(
+                            f"the saved conversation holds rows of width {value.rows.shape[1]}, expected "
+                            f"{meta.n_embd}: it was made with another model"
+                        )
+
+    def prompt_so_far(self, messages: Sequence[Mapping[str, Any]]) -> tuple[Prompt, list[dict[str, Any]]]:
+        """Return a prompt that begins with a conversation between two turns, and its messages, perceived."""
+        said = {"role": "user", "content": "."}
+        prompt, _, seen = self._prompt(parse_messages([*messages, said]), False, {})
+        return prompt, [_as_dict(message) for message in seen[:-1]]
+
+    def _prompt(
+        self, messages: Sequence[Message], with_sound: bool, template: Mapping[str, Any]
+    ) -> tuple[Prompt, list[Perceived], list[Message]]:
+        """Return the prompt of messages, its media in order, and the messages with these in place."""
+        ids = self._template.ids(messages, **template)
+        media: list[Perceived] = []
+        seen = []
+        for message in messages:
+            parts: list[str | MediaPart] = []
+            for part in message.parts:
+                if isinstance(part, MediaPart):
+                    found = self._perceived(part, with_sound)
+                    media.append(found)
+                    part = MediaPart(part.kind, found, part.where, {})
+                parts.append(part)
+            seen.append(Message(message.role, tuple(parts), message.plain, message.extra))
+        return assemble(self._layout, ids, media), media, seen
+
+    def _perceived(self, part: MediaPart, with_sound: bool) -> Perceived:
+        if isinstance(part.source, Perceived):
+            return self._perceiver.perceive(part)
+        with self._engine.use():
+            return self._perceiver.perceive(part, with_sound=with_sound)
+
+    def _speaker(self, voice: str | None) -> int:
+        side = self._meta.speech
+        speakers = side.speakers
+        name = side.default_speaker if voice is None else str(voice).strip().lower()
+        if name not in speakers:
+            known = ", ".join(speakers) or "none"
+            raise ArgumentError(f"voice {voice!r} is not in this model, expected one of: {known}")
+        return speakers[name]
+
+
+def text_rules(meta: OmniMetadata, texts: TokenTexts) -> TextRules:
+    """Return what an answer may hold: no ids without a token, no control tokens but those that end it."""
+    silent = np.ones(meta.n_vocab, np.bool_)
+    silent[: min(len(texts), meta.n_tokens)] = False
+    silent[[i for i in texts.silent(but=meta.stop_ids) if i < len(silent)]] = True
+    return TextRules(frozenset(meta.stop_ids), silent)
+
+
+def _media_layout(meta: OmniMetadata) -> MediaLayout:
+    eyes = meta.headers.get("vision_encoder")
+    merge = 1 if eyes is None else eyes.u32("vision_encoder.merge")
+    # a file that takes no media has no tokens of theirs, and no text is one of these
+    ids = dict.fromkeys(MediaTokens.__dataclass_fields__, -1) if meta.media is None else vars(meta.media)
+    return MediaLayout(MediaTokens(**ids), merge, meta.positions_per_second)
+
+
+def _as_dict(message: Message) -> dict[str, Any]:
+    content: Any = message.text
+    if not message.plain:
+        content = [
+            {"type": "text", "text": part}
+            if isinstance(part, str)
+            else {"type": part.kind, part.kind: part.source}
+            for part in message.parts
+        ]
+    return {**message.extra, "role": message.role, "content": content}
+
+
+def _standing_in(prompt: Prompt, media: Sequence[Perceived], kept: npt.NDArray[np.int64]) -> list[Perceived]:
+    """Return the media that stand in the kept positions of a prompt."""
+    there, number, found = set(prompt.medium[kept].tolist()), 0, []
+    for medium in media:
+        if number in there:
+            found.append(medium)
+        number += 1 if medium.sound is None else 2  # a sound track is counted by itself
+    return found

@@ -1,0 +1,82 @@
+"""The sessions speech takes: opened late, sized to the request, replaced when they must grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pyomni.errors import InternalError
+
+if TYPE_CHECKING:
+    from pyomni.components.codec import CodecDecoder
+    from pyomni.components.lm import DecoderLM
+
+__all__ = ["CONTEXT_STEP", "SpeechSessions", "rounded"]
+
+#: Sessions hold a multiple of this many positions, so that requests of similar length share one.
+CONTEXT_STEP = 512
+
+
+def rounded(n: int, n_max: int) -> int:
+    """Return the positions a session for `n` has: a multiple of `CONTEXT_STEP`, at most `n_max`."""
+    return min(-(-n // CONTEXT_STEP) * CONTEXT_STEP, n_max)
+
+
+class SpeechSessions:
+    """A talker, a code predictor and a codec decoder of one model.
+
+    Parameters
+    ----------
+    open_lm : callable (component, n_ctx, n_lanes) -> DecoderLM
+        Opens a session of ``talker`` or ``code_predictor``.
+    open_codec : callable () -> CodecDecoder
+        Opens a session of the codec decoder with one lane.
+    """
+
+    def __init__(
+        self, open_lm: Callable[[str, int, int], DecoderLM], open_codec: Callable[[], CodecDecoder]
+    ) -> None:
+        self._open_lm, self._open_codec = open_lm, open_codec
+        self._talker: DecoderLM | None = None
+        self._predictor: DecoderLM | None = None
+        self._codec: CodecDecoder | None = None
+
+    def lms(self, n_ctx: int, lanes: int, n_groups: int) -> tuple[DecoderLM, DecoderLM]:
+        """Return talker and code predictor, with room for `n_ctx` positions in each of `lanes` lanes."""
+        if self._talker is None or self._talker.n_ctx < n_ctx or self._talker.n_lanes < lanes:
+            if self._talker is not None:
+                n_ctx, lanes = max(n_ctx, self._talker.n_ctx), max(lanes, self._talker.n_lanes)
+                old, self._talker = self._talker, None
+                old.close()  # first, so that the two caches are never there together
+            self._talker = self._open_lm("talker", n_ctx, lanes)
+        if self._predictor is None or self._predictor.n_lanes < self._talker.n_lanes:
+            if self._predictor is not None:
+                old, self._predictor = self._predictor, None
+                old.close()
+            self._predictor = self._open_lm("code_predictor", n_groups, self._talker.n_lanes)
+        return self._talker, self._predictor
+
+    def codec(self) -> CodecDecoder:
+        """Return the codec decoder."""
+        if self._codec is None:
+            self._codec = self._open_codec()
+        return self._codec
+
+    def save_lanes(self) -> tuple[bytes, bytes]:
+        """Return where the talker and the codec decoder are, in lane 0.
+
+        Raises
+        ------
+        InternalError
+            They are not open.
+        """
+        if self._talker is None or self._codec is None:
+            raise InternalError("the talker or the codec decoder is closed, expected both in a run")
+        return self._talker.save(0), self._codec.save(0)
+
+    def close(self) -> None:
+        """Close them; they open again when needed."""
+        for session in (self._talker, self._predictor, self._codec):
+            if session is not None:
+                session.close()
+        self._talker = self._predictor = self._codec = None
