@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.errors import ArgumentError
+from pyomni.metadata.omni import MediaIds
 
 __all__ = ["Expanded", "MediaLayout", "MediaTokens", "Medium"]
 
@@ -30,17 +31,7 @@ I32 = npt.NDArray[np.int32]
 Numbers = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class MediaTokens:
-    """Ids of the placeholders and of what stands around them."""
-
-    image: int
-    video: int
-    audio: int
-    vision_start: int
-    vision_end: int
-    audio_start: int
-    audio_end: int
+MediaTokens = MediaIds  # placeholders, and what stands around them
 
 
 @dataclass(frozen=True)
@@ -87,14 +78,14 @@ class MediaLayout:
 
     Attributes
     ----------
-    tokens : MediaTokens
+    tokens : MediaIds
     merge : int
         ``merge * merge`` patches make a row.
     per_second : float
         Positions a second of a video's time takes (13: as many as rows of sound).
     """
 
-    tokens: MediaTokens
+    tokens: MediaIds
     merge: int
     per_second: float
 

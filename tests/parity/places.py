@@ -8,9 +8,18 @@ from typing import Any
 
 from parity import cases
 
-from pyomni.pipelines.positions import MediaLayout, MediaTokens, Medium
+from pyomni.metadata.omni import MediaIds
+from pyomni.pipelines.positions import MediaLayout, Medium
 
-TOKENS = MediaTokens(151655, 151656, 151675, 151652, 151653, 151669, 151670)
+TOKENS = MediaIds(
+    audio=151675,
+    image=151655,
+    video=151656,
+    audio_start=151669,
+    audio_end=151670,
+    vision_start=151652,
+    vision_end=151653,
+)
 LAYOUT = MediaLayout(TOKENS, merge=2, per_second=13)
 PIECES = {
     "A": (TOKENS.audio_start, TOKENS.audio, TOKENS.audio_end),

@@ -63,6 +63,16 @@ def test_a_call_leaves_nothing_behind() -> None:
     np.testing.assert_array_equal(encoder.encode(vision.patches(TINY, grid), grid).rows, first.rows)
 
 
+@pytest.mark.parametrize(("file_type", "atol"), [("bf16", 0.2), ("f16", 0.02), ("q8_0", 0.2), ("q4_k", 0.2)])
+def test_other_types_stay_close(file_type: str, atol: float) -> None:
+    """Rows of magnitude 3: what a type takes away, of weights and of what they are multiplied with."""
+    grid = (1, 6, 8)
+    exact = vision.encoder(TINY).encode(vision.patches(TINY, grid), grid)
+    ours = vision.encoder(TINY, file_type).encode(vision.patches(TINY, grid), grid)
+    away = np.abs(ours.rows - exact.rows).max(), np.abs(ours.deepstack - exact.deepstack).max()
+    assert 1e-5 < max(away) < atol
+
+
 def test_taps() -> None:
     encoder, grid = vision.encoder(TINY), (1, 4, 6)
     encoder.session.tap("patches")

@@ -17,10 +17,9 @@ from tiny_omni import omni_checkpoint
 
 from pyomni._binding import Device, Model
 from pyomni.components.vision import VisionEncoder
-from pyomni.convert.json_config import read_config
-from pyomni.convert.omni_vision import OmniVision
+from pyomni.convert import convert
 from pyomni.convert.safetensors_file import Checkpoint
-from pyomni.convert.writer import write_gguf
+from pyomni.siblings import sibling_path
 
 F32 = NDArray[np.float32]
 Grid = tuple[int, int, int]  # frames, rows and columns of patches
@@ -73,7 +72,9 @@ CASES = {
 def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     case = CASES[name]
-    return omni_checkpoint(Path(_scratch().name) / name, seed=case.seed, dtype="bf16", **case.sizes)
+    return omni_checkpoint(
+        Path(_scratch().name) / name, seed=case.seed, dtype="bf16", audio_output=False, **case.sizes
+    )
 
 
 @functools.cache
@@ -82,20 +83,20 @@ def _scratch() -> tempfile.TemporaryDirectory[str]:
 
 
 @functools.cache
-def gguf(name: str) -> Path:
-    """Return a float32 GGUF with a case's vision encoder, made once a process."""
-    source = folder(name)
-    out = source.with_suffix(".gguf")
-    config = read_config(source / "config.json")
-    vision = OmniVision.read(config, read_config(source / "preprocessor_config.json"))
-    keys = {"pyomni.format_version": 1, "pyomni.components": ["vision_encoder"], **vision.keys()}
-    write_gguf(out, "qwen3-omni", keys, vision.tensors(), Checkpoint(source), "f32")
-    return out
+def gguf(name: str, file_type: str = "f32") -> Path:
+    """Return the media file of a case, made once a process."""
+    main = folder(name).with_name(f"{name}.{file_type}.gguf")
+    convert(folder(name), main, file_type)
+    return sibling_path(main, "media")
 
 
 def weights_hash(name: str) -> str:
-    """Return the sha256 of a case's weights."""
-    return hashlib.sha256((folder(name) / "model.safetensors").read_bytes()).hexdigest()
+    """Return a sha256 of the weights of a case's vision encoder."""
+    digest, weights = hashlib.sha256(), Checkpoint(folder(name))
+    for tensor in sorted(weights):
+        if tensor.startswith("thinker.visual."):
+            digest.update(tensor.encode() + weights[tensor].f32().tobytes())
+    return digest.hexdigest()
 
 
 def patches(name: str, grid: Grid) -> F32:
@@ -105,9 +106,9 @@ def patches(name: str, grid: Grid) -> F32:
     return (shades + 0.2 * rng.standard_normal((len(shades), 1536))).astype(np.float32)
 
 
-def encoder(name: str) -> VisionEncoder:
+def encoder(name: str, file_type: str = "f32") -> VisionEncoder:
     """Return our encoder of a case."""
-    return VisionEncoder(Model(Device("cpu", 2), gguf(name), "vision_encoder"))
+    return VisionEncoder(Model(Device("cpu", 2), gguf(name, file_type), "vision_encoder"))
 
 
 def text_of(grid: Grid) -> str:
