@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -63,3 +64,24 @@ def video(
             out.mux(heard.encode(clip))
             out.mux(heard.encode(None))
     return file.getvalue()
+
+
+def lying(turn: int) -> bytes:
+    """Return an MP4 file to be shown turned by 90 or -90 degrees against the clock, as phones write it."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as out:
+        stream: Any = out.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 4_000_000
+        for _ in range(4):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame(8), format="rgb24")))
+        out.mux(stream.encode(None))
+    data, one = file.getvalue(), 1 << 16
+    matrix = (
+        (0, -one, 0, one, 0, 0, 0, 64 * one, 1 << 30)
+        if turn > 0
+        else (0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)
+    )
+    at = data.index(b"tkhd") + 44
+    return data[:at] + struct.pack(">9i", *matrix) + data[at + 36 :]

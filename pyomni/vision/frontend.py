@@ -151,10 +151,7 @@ class VisionFrontEnd:
             Bounds that cannot be.
         """
         image = read_image(source)
-        bounds = (
-            self.image_pixels[0] if min_pixels is None else min_pixels,
-            max_pixels or self.image_pixels[1],
-        )
+        bounds = _bounds(self.image_pixels, min_pixels, max_pixels)
         try:
             h, w = fitting_size(image.height, image.width, self.patch_size * self.merge, *bounds)
         except ImageError as error:
@@ -193,10 +190,7 @@ class VisionFrontEnd:
             A rate or bounds that cannot be.
         """
         factor = self.patch_size * self.merge
-        bounds = (
-            self.video_pixels[0] if min_pixels is None else min_pixels,
-            max_pixels or self.video_pixels[1],
-        )
+        bounds = _bounds(self.video_pixels, min_pixels, max_pixels)
         frames, rate = read_video(
             source, lambda h, w: fitting_size(h, w, factor, *bounds), fps=fps, max_frames=max_frames
         )
@@ -228,3 +222,7 @@ class VisionFrontEnd:
         levels, scale = np.arange(256, dtype=np.float32), np.float32(255)
         pairs = zip(self.mean, self.std, strict=True)
         return [(levels - np.float32(mean) * scale) / (np.float32(std) * scale) for mean, std in pairs]
+
+
+def _bounds(own: tuple[int, int], low: int | None, high: int | None) -> tuple[int, int]:
+    return own[0] if low is None else low, own[1] if high is None else high

@@ -121,7 +121,7 @@ def test_bounds() -> None:
     image = np.zeros((640, 640, 3), np.uint8)
     assert EYES.image(image, max_pixels=64 * 64).grid == (1, 4, 4)
     assert EYES.image(image, min_pixels=1280 * 1280).grid == (1, 80, 80)
-    for low, high in ((0, 4096), (8192, 4096), (1, 1000)):
+    for low, high in ((0, 4096), (8192, 4096), (1, 1000), (1, 0)):
         with pytest.raises(
             errors.ArgumentError, match=f"bounds of {low} to {high} pixels, expected an upper"
         ):

@@ -19,6 +19,8 @@ from pyomni.components.encoder import Encoder
 from pyomni.components.vision import VisionEncoder
 from pyomni.convert.json_config import read_config
 from pyomni.convert.omni_vision import OmniVision
+from pyomni.metadata import Metadata
+from pyomni.vision.frontend import VisionFrontEnd
 
 TINY, GRID = "vision_tiny", (1, 4, 6)
 U32, F32 = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.FLOAT32
@@ -124,6 +126,21 @@ def test_damaged_keys(tmp_path: Path, key: str, value: Any, words: str) -> None:
     path = rewrite(vision.gguf(TINY), tmp_path / "k.gguf", keys={f"vision_encoder.{key}": value})
     with pytest.raises(errors.ModelFormatError, match=words):
         Model(Device("cpu", 1), path, "vision_encoder")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("image.mean", DROP, r"key 'vision_encoder\.image\.mean' is missing, expected arr\[f32\]"),
+        ("image.std", (0.5, F32), r"key 'vision_encoder\.image\.std' is f32, expected arr\[f32\]"),
+        ("video.max_pixels", DROP, r"key 'vision_encoder\.video\.max_pixels' is missing"),
+        ("patch_size", (0, U32), "the sizes of a patch 0, 2 and 2, expected"),
+    ],
+)
+def test_a_damaged_front_end(tmp_path: Path, key: str, value: Any, words: str) -> None:
+    path = rewrite(vision.gguf(TINY), tmp_path / "k.gguf", keys={f"vision_encoder.{key}": value})
+    with pytest.raises(errors.ModelFormatError, match=words):
+        VisionFrontEnd.read(Metadata.read(path))
 
 
 @pytest.mark.parametrize("tensor", ["blk.2.ffn_up.bias", "deepstack.1.fc2.weight", "merger.norm.weight"])

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from parity import eyes, vision
 
 from pyomni.metadata import Metadata
-from pyomni.pipelines.seeing import see_image, see_video
 from pyomni.vision.frontend import VisionFrontEnd
 from pyomni.vision.images import fitting_size
 
@@ -58,27 +57,17 @@ def test_pictures() -> None:
     check_all(recorded())
 
 
-def test_an_image_is_seen() -> None:
-    """From the image to rows: what the encoder makes of its patches."""
-    encoder, image = vision.encoder("vision_tiny"), eyes.picture(64, 64)
-    sight = see_image(front_end(), encoder, image)
-    by_hand = encoder.encode(front_end().image(image).rows, (1, 4, 4))
-    np.testing.assert_array_equal(sight.rows, by_hand.rows)
-    np.testing.assert_array_equal(sight.deepstack, by_hand.deepstack)
-    assert sight.rows.shape == (4, 64)
-    assert (sight.medium.kind, sight.medium.grid) == ("image", (1, 4, 4))
-
-
 def test_a_video_is_seen() -> None:
-    encoder, film = vision.encoder("vision_tiny"), eyes.film(5, 64, 96)
-    sight = see_video(front_end(), encoder, (film, 4), min_pixels=1024)
-    whole = np.concatenate(list(front_end().video((film, 4), min_pixels=1024).steps()))
-    np.testing.assert_allclose(sight.rows, encoder.encode(whole, (3, 4, 6)).rows, rtol=0, atol=1e-6)
-    assert sight.medium.grid == (3, 4, 6)
-    assert sight.medium.seconds_per_step == 0.5
-    # an image is a video of one frame, shown twice
-    still = see_image(front_end(), encoder, film[4], min_pixels=1024)
-    np.testing.assert_allclose(still.rows, sight.rows[-6:], rtol=0, atol=1e-6)
+    """A step in time at once, or all of it; an image is a video of one frame, shown twice."""
+    encoder, frames = vision.encoder("vision_tiny"), eyes.film(5, 64, 96)
+    film = front_end().video((frames, 4), min_pixels=1024)
+    assert (film.grid, film.seconds_per_step) == ((3, 4, 6), 0.5)
+    seen = encoder.encode_frames(film.steps(), film.grid[1:])
+    whole = encoder.encode(np.concatenate(list(film.steps())), film.grid)
+    np.testing.assert_allclose(seen.rows, whole.rows, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(seen.deepstack, whole.deepstack, rtol=0, atol=1e-6)
+    still = encoder.encode(*front_end().image(frames[4]))
+    np.testing.assert_allclose(still.rows, seen.rows[-6:], rtol=0, atol=1e-6)
 
 
 @pytest.mark.reference

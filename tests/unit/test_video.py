@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import frame, number_of, video
+from films import frame, lying, number_of, video
 
 from pyomni.vision.frontend import VisionFrontEnd
 from pyomni.vision.video import read_sound, read_video
@@ -118,6 +118,14 @@ def test_memory_is_of_one_step() -> None:
     steps = film.steps()
     assert [step.shape for step in itertools.islice(steps, 2)] == [(16, 1536)] * 2
     assert film.grid == (5, 4, 4)
+
+
+@pytest.mark.parametrize("turn", [90, -90])
+def test_a_film_that_lies_on_its_side(turn: int) -> None:
+    frames, _ = read_video(lying(turn), lambda h, w: (h, w))
+    assert frames[0].shape == (64, 48, 3)
+    bright, dark = frames[0][32, 4].mean(), frames[0][32, -5].mean()  # what was the top is left or right
+    assert (bright > 180 > 80 > dark) if turn > 0 else (dark > 180 > 80 > bright)
 
 
 def test_sound() -> None:
