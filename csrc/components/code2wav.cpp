@@ -38,6 +38,6 @@ struct code2wav final : component {
 
 } // namespace
 
-std::unique_ptr<component> make_code2wav(const loader & l) { return std::make_unique<code2wav>(l); }
+std::unique_ptr<component> make_code2wav(const loader & l) { return std::make_unique<code2wav>(l.widened()); }
 
 } // namespace omni

@@ -39,6 +39,6 @@ struct codec_decoder final : component {
 
 } // namespace
 
-std::unique_ptr<component> make_codec_decoder(const loader & l) { return std::make_unique<codec_decoder>(l); }
+std::unique_ptr<component> make_codec_decoder(const loader & l) { return std::make_unique<codec_decoder>(l.widened()); }
 
 } // namespace omni

@@ -90,6 +90,6 @@ struct codec_encoder final : component {
 
 } // namespace
 
-std::unique_ptr<component> make_codec_encoder(const loader & l) { return std::make_unique<codec_encoder>(l); }
+std::unique_ptr<component> make_codec_encoder(const loader & l) { return std::make_unique<codec_encoder>(l.widened()); }
 
 } // namespace omni

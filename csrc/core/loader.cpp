@@ -49,7 +49,7 @@ weights::weights(std::shared_ptr<omni::device> d, const std::string & path, cons
 
 loader weights::root() { return loader(*this, component_, component_); }
 
-ggml_tensor * weights::request(const std::string & name, const shape & ne, bool f32_only) {
+ggml_tensor * weights::request(const std::string & name, const shape & ne, bool f32_only, bool widen) {
     const char * path = file_->path().c_str();
     const ggml_tensor * found = file_->tensor(name);
     if (!found) {
@@ -59,8 +59,9 @@ ggml_tensor * weights::request(const std::string & name, const shape & ne, bool 
         fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", path, name.c_str(),
              text_of(shape_of(found)).c_str(), text_of(ne).c_str());
     }
-    if (f32_only && found->type != GGML_TYPE_F32) {
-        fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' is of type %s, expected f32", path, name.c_str(), ggml_type_name(found->type));
+    if (f32_only && found->type != GGML_TYPE_F32 && found->type != GGML_TYPE_F16) {
+        fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' is of type %s, expected f32, or f16 to be widened", path, name.c_str(),
+             ggml_type_name(found->type));
     }
     if (!f32_only && found->type != GGML_TYPE_F32 && found->type != GGML_TYPE_F16 && found->type != GGML_TYPE_BF16 &&
         !ggml_is_quantized(found->type)) {
@@ -75,7 +76,8 @@ ggml_tensor * weights::request(const std::string & name, const shape & ne, bool 
     if (it != tensors_.end()) {
         return it->second;
     }
-    ggml_tensor * t = ggml_new_tensor(ctx_.get(), found->type, int(ne.size()), ne.data());
+    const ggml_type type = widen && found->type == GGML_TYPE_F16 ? GGML_TYPE_F32 : found->type;
+    ggml_tensor *   t    = ggml_new_tensor(ctx_.get(), type, int(ne.size()), ne.data());
     ggml_set_name(t, name.c_str());
     tensors_[name] = t;
     return t;
@@ -142,7 +144,8 @@ void weights::map(const std::vector<std::string> & names) {
     for (const std::string & name : names) {
         ggml_tensor * t = tensors_.at(name);
         const uint64_t offset = file_->tensor_offset(name);
-        if (offset % alignment == 0 && offset + ggml_nbytes(t) <= file_map_->size()) {
+        const bool     as_is  = file_->tensor(name)->type == t->type;
+        if (as_is && offset % alignment == 0 && offset + ggml_nbytes(t) <= file_map_->size()) {
             ggml_backend_tensor_alloc(buffer.get(), t, file_map_->data() + offset);
             n_bytes_ += int64_t(ggml_nbytes(t));
         }
@@ -178,6 +181,10 @@ void weights::read(const std::string & name, FILE * f) const {
     if (fseeko(f, off_t(file_->tensor_offset(name)), SEEK_SET) != 0) {
         fail(OMNI_ERROR_IO, "%s: tensor '%s' lies outside the file", file_->path().c_str(), name.c_str());
     }
+    if (file_->tensor(name)->type != t->type) {
+        widen(name, f);
+        return;
+    }
     const bool   host = ggml_backend_buffer_is_host(t->buffer);
     const size_t n    = ggml_nbytes(t);
     const size_t step = host ? n : size_t(16) << 20;
@@ -194,15 +201,28 @@ void weights::read(const std::string & name, FILE * f) const {
     }
 }
 
-loader::loader(weights & w, std::string prefix, std::string component)
-    : kv(w.file_, component), w_(&w), prefix_(std::move(prefix)), component_(std::move(component)) {}
+// What a small file stores as f16 and is computed with as f32.
+void weights::widen(const std::string & name, FILE * f) const {
+    ggml_tensor * t = tensors_.at(name);
+    const int64_t n = ggml_nelements(t);
+    std::vector<ggml_fp16_t> stored(n);
+    std::vector<float>       wide(n);
+    if (fread(stored.data(), sizeof(ggml_fp16_t), stored.size(), f) != stored.size()) {
+        fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
+    }
+    ggml_fp16_to_fp32_row(stored.data(), wide.data(), n);
+    ggml_backend_tensor_set(t, wide.data(), 0, wide.size() * sizeof(float));
+}
+
+loader::loader(weights & w, std::string prefix, std::string component, bool widen)
+    : kv(w.file_, component), w_(&w), prefix_(std::move(prefix)), component_(std::move(component)), widen_(widen) {}
 
 ggml_tensor * loader::weight(const std::string & name, const shape & ne) const {
-    return w_->request(path(name), ne, /*f32_only =*/false);
+    return w_->request(path(name), ne, /*f32_only =*/false, widen_);
 }
 
 ggml_tensor * loader::f32(const std::string & name, const shape & ne) const {
-    return w_->request(path(name), ne, /*f32_only =*/true);
+    return w_->request(path(name), ne, /*f32_only =*/true, /*widen =*/true);
 }
 
 state_slot loader::state_zeros(const shape & ne) const {

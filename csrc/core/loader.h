@@ -59,10 +59,11 @@ class weights {
 
   private:
     friend class loader;
-    ggml_tensor * request(const std::string & name, const shape & ne, bool f32_only);
+    ggml_tensor * request(const std::string & name, const shape & ne, bool f32_only, bool widen);
     void map(const std::vector<std::string> & names);        // tensors that stay in the file
     void allocate(const std::vector<std::string> & names, ggml_backend_buffer_type_t type);
     void read(const std::string & name, FILE * file) const;  // into its buffer
+    void widen(const std::string & name, FILE * file) const; // the same, of f16 that is computed with as f32
 
     std::shared_ptr<omni::device>    device_;
     std::shared_ptr<const gguf_file> file_;
@@ -79,11 +80,13 @@ class weights {
 // A place in the tree of tensor names: scope("blk").scope("3").weight("attn_q.weight", {...}).
 class loader {
   public:
-    loader(weights & w, std::string prefix, std::string component);
+    loader(weights & w, std::string prefix, std::string component, bool widen = false);
 
-    loader scope(const std::string & name) const { return loader(*w_, path(name), component_); }
+    loader scope(const std::string & name) const { return loader(*w_, path(name), component_, widen_); }
     loader scope(int64_t i) const { return scope(std::to_string(i)); }
     loader component(const std::string & name) const { return loader(*w_, name, name); }  // a neighbour in the file
+    // F16 matrices become F32 as they are read: a product with F16 weights would round its other side to F16 as well.
+    loader widened() const { return loader(*w_, prefix_, component_, true); }
 
     ggml_tensor * weight(const std::string & name, const shape & ne) const;  // a matrix, of any type
     ggml_tensor * f32(const std::string & name, const shape & ne) const;     // norms, biases, convolutions
@@ -99,6 +102,7 @@ class loader {
     weights *   w_;
     std::string prefix_;
     std::string component_;
+    bool        widen_;
 };
 
 } // namespace omni

@@ -33,6 +33,12 @@ def add(verbs: Any) -> None:
         choices=("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k"),
         help="of the large matrices (default q8_0); the smaller types keep what matters most finer",
     )
+    p.add_argument(
+        "--codec",
+        default="f32",
+        choices=("f32", "f16"),
+        help="how Qwen3-TTS's codec is stored (default f32); it is computed with as f32 either way",
+    )
     flags(p, model=False, device=False)
 
 
@@ -53,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
     show = not args.quiet and not args.json and sys.stderr.isatty()
     try:
-        files = convert_files(args.source, args.output, args.type, progress if show else None)
+        files = convert_files(
+            args.source, args.output, args.type, progress if show else None, codec=args.codec
+        )
     finally:
         if bar is not None:
             bar.close()

@@ -12,10 +12,7 @@ from pyomni.errors import ArgumentError, ModelFileError, UnsupportedModel
 
 __all__ = ["convert", "convert_files"]
 
-MODELS = {
-    qwen3_tts.MODEL_TYPE: qwen3_tts.convert_tts,
-    qwen3_omni.MODEL_TYPE: qwen3_omni.convert_omni,
-}
+MODELS = (qwen3_tts.MODEL_TYPE, qwen3_omni.MODEL_TYPE)
 
 
 def convert(
@@ -23,6 +20,8 @@ def convert(
     out: str | Path,
     type: str = "bf16",  # noqa: A002 - what users type, as in --type
     progress: Progress | None = None,
+    *,
+    codec: str = "f32",
 ) -> Path:
     """Convert a Hugging Face folder to GGUF.
 
@@ -34,6 +33,8 @@ def convert(
         `x.media.gguf` with its encoders, and `x.speech.gguf` where the model speaks
     type : a key of `FILE_TYPES`, which says what each tensor becomes
     progress : called as ``progress(tensor_name, bytes_done, bytes_in_all)`` after each tensor
+    codec : ``"f32"``, or ``"f16"`` to store the codec of a Qwen3-TTS model in half the space; it computes in
+        F32 either way
 
     Returns
     -------
@@ -50,7 +51,7 @@ def convert(
     UnsupportedModel
         A checkpoint of another model, codec or architecture; a K type without the compiled module.
     """
-    return convert_files(src, out, type, progress)[0]
+    return convert_files(src, out, type, progress, codec=codec)[0]
 
 
 def convert_files(
@@ -58,9 +59,13 @@ def convert_files(
     out: str | Path,
     type: str = "bf16",  # noqa: A002
     progress: Progress | None = None,
+    *,
+    codec: str = "f32",
 ) -> list[Path]:
     """Convert as `convert` does, and return all the files written, `out` first."""
     check_type(type)
+    if codec not in ("f32", "f16"):
+        raise ArgumentError(f"the codec's type is {codec!r}, expected f32 or f16")
     src, out = Path(src), Path(out)
     if not src.is_dir():
         found = "is a file" if src.exists() else "is not there"
@@ -72,4 +77,10 @@ def convert_files(
     kind = config.text("model_type")
     if kind not in MODELS:
         raise UnsupportedModel(f"{config.path}: model_type is {kind!r}, expected one of {', '.join(MODELS)}")
-    return MODELS[kind](src, out, type, progress)
+    if kind == qwen3_tts.MODEL_TYPE:
+        return qwen3_tts.convert_tts(src, out, type, progress, codec=codec)
+    if codec != "f32":
+        raise ArgumentError(
+            f"codec type {codec} was asked for {kind}, expected it for {qwen3_tts.MODEL_TYPE} alone"
+        )
+    return qwen3_omni.convert_omni(src, out, type, progress)

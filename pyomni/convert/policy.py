@@ -61,9 +61,11 @@ def tensor_type(role: Role, shape: Shape, file_type: str) -> Type:
     shape : last index fastest; a quantised type needs its last axis to be whole blocks
     file_type : a key of `FILE_TYPES`
     """
-    kind = FILE_TYPES[file_type][1].get(role, Type.F32)
     if len(shape) < 2:
         return Type.F32
+    if role is Role.STORED_HALF:
+        return Type.F16
+    kind = FILE_TYPES[file_type][1].get(role, Type.F32)
     for fits in (kind, SMALLER_BLOCKS.get(kind, Type.F16)):
         if shape[-1] % GGML_QUANT_SIZES[fits][0] == 0:
             return fits

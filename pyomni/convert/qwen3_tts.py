@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyomni.convert.json_config import Config, read_config
-from pyomni.convert.plan import Planned, check_sources
+from pyomni.convert.plan import Planned, Role, check_sources
 from pyomni.convert.policy import check_type, file_type_number
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.convert.speech import N_SUPPRESSED, speech_keys
@@ -95,13 +95,25 @@ class Architecture:
         return self.codec_decoder.unused() + self.codec_encoder.unused()
 
 
-def convert_tts(src: Path, out: Path, type: str, progress: Progress | None = None) -> list[Path]:  # noqa: A002
+def small_codec(plan: list[Planned]) -> list[Planned]:
+    """A codec's plan with its matrices and kernels stored in half the space; codebooks stay as they are."""
+    return [replace(p, role=Role.STORED_HALF) if len(p.sources) == 1 else p for p in plan]
+
+
+def convert_tts(
+    src: Path,
+    out: Path,
+    type: str,  # noqa: A002
+    progress: Progress | None = None,
+    *,
+    codec: str = "f32",
+) -> list[Path]:
     """Convert a Qwen3-TTS folder to one file with every component in it.
 
     Parameters
     ----------
     src : folder with `config.json`, tokenizer files, safetensors and `speech_tokenizer/`
-    out, type, progress : as in `convert`
+    out, type, progress, codec : as in `convert`
 
     Returns
     -------
@@ -113,8 +125,8 @@ def convert_tts(src: Path, out: Path, type: str, progress: Progress | None = Non
     """
     check_type(type)
     config = read_config(src / "config.json")
-    codec = read_config(src / "speech_tokenizer" / "config.json")
-    model = Architecture.read(config, codec)
+    sounds_config = read_config(src / "speech_tokenizer" / "config.json")
+    model = Architecture.read(config, sounds_config)
     keys: dict[str, Value] = {
         "general.name": src.resolve().name,
         "general.file_type": file_type_number(type),
@@ -128,7 +140,8 @@ def convert_tts(src: Path, out: Path, type: str, progress: Progress | None = Non
     weights, sounds = Checkpoint(src), Checkpoint(src / "speech_tokenizer")
     check_sources(model.speech_plan(), (), weights, src)
     check_sources(model.codec_plan(), model.codec_unused(), sounds, src / "speech_tokenizer")
-    plan = [*model.speech_plan(), *model.codec_plan()]
+    sound = model.codec_plan()
+    plan = [*model.speech_plan(), *(small_codec(sound) if codec == "f16" else sound)]
     write_gguf(out, ARCHITECTURE, keys, plan, {**weights, **sounds}, type, progress)
     return [out]
 

@@ -51,6 +51,8 @@ def speech_keys(folder: Path, config: Config) -> dict[str, Value]:
         keys[f"tts.codec.{name}_id"] = talker.whole(key, low=0, high=n_vocab - 1)
     keys["tts.suppress"] = [n_vocab - N_SUPPRESSED, n_vocab]
 
+    path = folder / "generation_config.json"
+    generation = read_config(path) if path.is_file() else Config(path, {})
     languages = speaker_ids(talker, "codec_language_id", n_vocab)
     speakers = speaker_ids(talker, "spk_id", n_vocab)
     return {
@@ -60,10 +62,10 @@ def speech_keys(folder: Path, config: Config) -> dict[str, Value]:
         "tts.speakers.names": list(speakers),
         "tts.speakers.ids": list(speakers.values()),
         "tts.speakers.dialects": _dialects(talker, speakers, languages),
-        "tts.streaming_layout": kind == "base",
+        "tts.streaming_layout": _streaming_layout(generation, kind),
         # The official wrapper drops an instruction where the size's name is part of "0b6".
         "tts.instruct": kind == "voice_design" or (kind == "custom_voice" and size not in "0b6"),
-        **_defaults(folder / "generation_config.json"),
+        **_defaults(generation),
     }
 
 
@@ -94,8 +96,12 @@ def _dialects(talker: Config, speakers: dict[str, int], languages: dict[str, int
     return dialects
 
 
-def _defaults(path: Path) -> dict[str, Value]:
-    g = read_config(path) if path.is_file() else Config(path, {})
+def _streaming_layout(generation: Config, kind: str) -> bool:
+    """The official wrapper's default for the type, unless the checkpoint names its argument."""
+    return not generation.flag("non_streaming_mode", kind != "base")
+
+
+def _defaults(g: Config) -> dict[str, Value]:
     d = "tts.default."
     return {
         d + "do_sample": g.flag("do_sample", True),

@@ -174,10 +174,10 @@ def test_wrong_shape_is_named(device: Device, tiny_path: Path, tmp_path: Path) -
 
 def test_wrong_type_is_named(device: Device, tiny_path: Path, tmp_path: Path) -> None:
     path = rewrite(
-        tiny_path, tmp_path / "t.gguf", tensors={"talker.output_norm.weight": lambda a: a.astype(np.float16)}
+        tiny_path, tmp_path / "t.gguf", tensors={"talker.output_norm.weight": lambda a: a.astype(np.float64)}
     )
     with pytest.raises(
-        errors.ModelFormatError, match=r"'talker\.output_norm\.weight' is of type f16, expected f32"
+        errors.ModelFormatError, match=r"'talker\.output_norm\.weight' is of type f64, expected f32"
     ):
         Model(device, path, "talker")
 

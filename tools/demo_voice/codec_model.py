@@ -223,6 +223,6 @@ class Phones:
         self.ends = np.array([end for _, end in phones])
 
     def slots(self, frames: int, start: float = 0.0) -> np.ndarray:
-        """Index in PHONES in the middle of every 1/SLOTS of a frame from `start` seconds, (frames * SLOTS,)."""
+        """Index in PHONES in the middle of every 1/SLOTS of a frame from `start` on, (frames * SLOTS,)."""
         middle = start + (np.arange(frames * SLOTS) + 0.5) * (FRAME / RATE / SLOTS)
         return np.where(middle < 0, 0, self.index[np.searchsorted(self.ends, middle)])

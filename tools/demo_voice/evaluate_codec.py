@@ -20,7 +20,9 @@ from train_wave import load_codec
 
 def griffin_lim(mel: np.ndarray, size: int = 800) -> np.ndarray:
     """Sound of log-mel magnitudes [bands, rows]."""
-    magnitudes = librosa.feature.inverse.mel_to_stft(np.exp(mel), sr=RATE, n_fft=size, power=1, fmin=0, fmax=RATE // 2)
+    magnitudes = librosa.feature.inverse.mel_to_stft(
+        np.exp(mel), sr=RATE, n_fft=size, power=1, fmin=0, fmax=RATE // 2
+    )
     return librosa.griffinlim(magnitudes, n_iter=40, hop_length=MEL_HOP, n_fft=size)
 
 
@@ -57,8 +59,8 @@ def main() -> None:
         through.append((text, listener.hear(made, RATE)))
     for (text, heard), (_, again) in list(zip(original, through, strict=True))[:8]:
         print(f"  {text} | {heard} | {again}")
-    how = "decoded" if spoken else "Griffin-Lim"
-    print(f"{len(texts)} sentences: original {word_error_rate(original):.1f} %, {how} {word_error_rate(through):.1f} %")
+    how, rates = "decoded" if spoken else "Griffin-Lim", [word_error_rate(p) for p in (original, through)]
+    print(f"{len(texts)} sentences: original {rates[0]:.1f} %, {how} {rates[1]:.1f} %")
 
 
 if __name__ == "__main__":
