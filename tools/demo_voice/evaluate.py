@@ -2,7 +2,7 @@
 
     python evaluate.py MODEL.gguf [--set held_out] [--seed 1] [--temperature 0.6] [--out FOLDER]
 
-Every sentence is spoken once, with the seed given plus its number: no retries. flite speaks the same sentences for
+Every sentence is spoken once, with the seed given plus its number: no retries. flite speaks the same ones for
 comparison. Needs flite, pocketsphinx and an installed pyomni; no torch.
 """
 
