@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyomni.errors import AudioError as AudioError
     from pyomni.errors import Cancelled as Cancelled
     from pyomni.errors import ContextFull as ContextFull
+    from pyomni.errors import ImageError as ImageError
     from pyomni.errors import InternalError as InternalError
     from pyomni.errors import ModelFileError as ModelFileError
     from pyomni.errors import ModelFormatError as ModelFormatError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pyomni.errors import SessionBroken as SessionBroken
     from pyomni.errors import SessionBusy as SessionBusy
     from pyomni.errors import UnsupportedModel as UnsupportedModel
+    from pyomni.errors import VideoError as VideoError
     from pyomni.options import SpeechOptions as SpeechOptions
     from pyomni.voices import Voice as Voice
 
@@ -62,6 +64,7 @@ _WHERE = {
             "AudioError",
             "Cancelled",
             "ContextFull",
+            "ImageError",
             "InternalError",
             "ModelFileError",
             "ModelFormatError",
@@ -71,6 +74,7 @@ _WHERE = {
             "SessionBroken",
             "SessionBusy",
             "UnsupportedModel",
+            "VideoError",
         ),
         "errors",
     ),
