@@ -6,6 +6,8 @@
 
 namespace omni {
 
+static const int64_t max_steps_back = 1 << 16, max_hop = 1 << 20;  // far more than any real codec has
+
 // The product of rates and ratios; a file's sizes may be anything, so it stops where no size can follow.
 static int64_t product(const decoder_trunk_hparams & hp) {
     int64_t n = 1;
@@ -30,8 +32,18 @@ decoder_trunk_hparams::decoder_trunk_hparams(const gguf_keys & kv, const decoder
         fail(OMNI_ERROR_FORMAT, "%s: decoder_dim is %lld, expected a multiple of 2 to the number of upsample_rates, %zu", path,
              (long long) decoder_dim, n_blocks);
     }
-    if (window > (1 << 16)) {
-        fail(OMNI_ERROR_FORMAT, "%s: window is %lld, expected at most %d", path, (long long) window, 1 << 16);
+    // No tensor's shape holds these back, and memory grows with them: the state of a stream, and a frame's graph.
+    if (window > max_steps_back) {
+        fail(OMNI_ERROR_FORMAT, "%s: window is %lld, expected at most %lld", path, (long long) window, (long long) max_steps_back);
+    }
+    for (int32_t dilation : residual_dilations) {
+        if ((residual_kernel - 1) * dilation > max_steps_back) {
+            fail(OMNI_ERROR_FORMAT, "%s: residual_dilations holds %d, expected at most %lld for a residual_kernel of %lld", path,
+                 dilation, (long long) (max_steps_back / (residual_kernel - 1)), (long long) residual_kernel);
+        }
+    }
+    if (hop > max_hop) {
+        fail(OMNI_ERROR_FORMAT, "%s: hop is %lld, expected at most %lld", path, (long long) hop, (long long) max_hop);
     }
     if (hop != product(*this)) {
         fail(OMNI_ERROR_FORMAT, "%s: hop is %lld, expected %lld, the product of upsample_rates and upsampling_ratios", path,

@@ -1,12 +1,15 @@
 #include "core/gguf.h"
 
 #include "core/error.h"
+#include "core/gguf_check.h"
 #include "core/log.h"
 
 #include "ggml.h"
 #include <gguf.h>  // ggml's, not the one beside this file
 
 #include <sys/stat.h>
+
+#include <cmath>
 
 namespace omni {
 
@@ -30,12 +33,16 @@ gguf_file::gguf_file(const std::string & path) : path_(path) {
     if (n != 4 || std::string(magic, 4) != "GGUF") {
         fail(OMNI_ERROR_FORMAT, "%s: does not begin with 'GGUF', so it is not a GGUF file", path.c_str());
     }
+    check_gguf_header(path);
     log_take();
     gguf_ = gguf_init_from_file(path.c_str(), {/*.no_alloc =*/true, /*.ctx =*/&meta_});
     if (!gguf_) {
         std::string why = log_take();
         while (!why.empty() && why.back() == '\n') {
             why.pop_back();
+        }
+        for (size_t at; (at = why.find('\n')) != std::string::npos;) {
+            why.replace(at, 1, "; ");
         }
         fail(OMNI_ERROR_FORMAT, "%s: the GGUF header is damaged or cut short (%s)", path.c_str(), why.c_str());
     }
@@ -131,8 +138,8 @@ int64_t gguf_keys::size(const std::string & key) const {
 
 float gguf_keys::above_zero(const std::string & key) const {
     const float value = f32(key);
-    if (!(value > 0.0f)) {
-        fail(OMNI_ERROR_FORMAT, "%s: key '%s' is %g, expected a number above 0", file_->path().c_str(), full(key).c_str(),
+    if (!(value > 0.0f) || !std::isfinite(value)) {
+        fail(OMNI_ERROR_FORMAT, "%s: key '%s' is %g, expected a number above 0 and finite", file_->path().c_str(), full(key).c_str(),
              double(value));
     }
     return value;

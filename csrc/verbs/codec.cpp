@@ -34,8 +34,10 @@ void codec_decode(session & s, const omni_info & info, int64_t lane, const int32
     }
     const int64_t n_wide = std::clamp<int64_t>(max_graph_samples / info.hop, 1, max_graph_frames);
     std::vector<int32_t> turned;
-    for (int64_t at = 0; at < n_frames; at += n_wide) {
-        const int64_t n = std::min(n_wide, n_frames - at);
+    for (int64_t at = 0, n; at < n_frames; at += n) {
+        // The graph of a start runs once and is kept with the others: of one frame, it takes the least memory.
+        const bool starts = info.lead && s.n_past(lane) == 0;
+        n = starts ? 1 : std::min(n_wide, n_frames - at);
         turned.resize(size_t(n * n_groups));  // [n_groups][n]: a group's codes together
         for (int64_t t = 0; t < n; t++) {
             for (int64_t k = 0; k < n_groups; k++) {
@@ -46,7 +48,7 @@ void codec_decode(session & s, const omni_info & info, int64_t lane, const int32
         key.verb  = verb_codes_to_pcm;
         key.n     = int32_t(n);
         key.lane0 = int32_t(lane);
-        key.start = info.lead && s.n_past(lane) == 0;
+        key.start = starts;
         const int64_t n_made = codec_samples(s, info, lane, n);
         s.run(key, {{"codes", turned.data(), turned.size() * sizeof(int32_t)}}, {{"pcm", pcm, size_t(n_made) * sizeof(float)}});
         s.advance(lane, n);

@@ -110,7 +110,7 @@ def test_wrong_kind(model: Model) -> None:
 def test_a_snapshot_of_other_weights(model: Model) -> None:
     other = Model(Device("cpu", 1), code2wav_cases.gguf("real_rates"), "code2wav")
     saved = CodecDecoder(other).save()
-    with pytest.raises(errors.ArgumentError, match="made with other weights than those of this 'code2wav'"):
+    with pytest.raises(errors.ArgumentError, match=r"made with other weights.* this 'code2wav'"):
         CodecDecoder(model).load(saved)
 
 

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tiny_omni import omni_checkpoint
 
+from pyomni.convert import convert
 from pyomni.convert.json_config import read_config
 from pyomni.convert.omni_code2wav import Code2Wav
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.convert.writer import write_gguf
+from pyomni.siblings import sibling_path
 
 #: Frames of a call of the official model, and which samples of it are committed: every so many, a number
 #: without a factor in common with the strides, so that every place within a frame is there.
@@ -75,8 +77,16 @@ def sizes(name: str) -> Code2Wav:
 
 @functools.cache
 def gguf(name: str) -> Path:
-    """Return a case's code2wav as a float32 GGUF with nothing else in it."""
-    out, c = Path(_scratch().name) / f"{name}.gguf", sizes(name)
+    """Return the float32 file that a case's code2wav is in, as the converter writes it."""
+    main = Path(_scratch().name) / f"{name}.gguf"
+    convert(folder(name), main, "f32")
+    return sibling_path(main, "speech")
+
+
+@functools.cache
+def alone(name: str) -> Path:
+    """Return a case's code2wav as a float32 file with nothing else in it: small, to be damaged often."""
+    out, c = Path(_scratch().name) / f"{name}.alone.gguf", sizes(name)
     keys = {"pyomni.format_version": 1, "pyomni.components": ["code2wav"], **c.keys()}
     write_gguf(out, "qwen3-omni", keys, c.tensors(), Checkpoint(folder(name)), "f32")
     return out

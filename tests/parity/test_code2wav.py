@@ -77,8 +77,9 @@ def test_every_stage(name: str, width: int) -> None:
         decoder.session.tap(stage)
     codes = code2wav_cases.codes(name, code2wav_cases.CASES[name].n_tapped)
     pieces: dict[str, list[F32]] = {stage: [] for stage in channels}
-    for at in range(0, len(codes), width):
-        decoder.decode(codes[at : at + width])
+    # a tap holds what the last graph of a call left, and a stream's first frame has one of its own
+    for begin, end in [(0, 1), *((at, at + width) for at in range(1, len(codes), width))]:
+        decoder.decode(codes[begin:end])
         for stage, n in channels.items():
             flat = decoder.session.read_tap(stage)
             rows = stage in ROWS_OF_CHANNELS
@@ -93,7 +94,7 @@ def test_every_stage(name: str, width: int) -> None:
 def test_samples_are_clamped(name: str, tmp_path: Path) -> None:
     # eight times the last convolution is eight times the samples, bit for bit, in the official model too
     last = {f"code2wav.conv_out.{part}": lambda w: w * np.float32(8) for part in ("weight", "bias")}
-    loud = rewrite(code2wav_cases.gguf(name), tmp_path / "loud.gguf", tensors=last)
+    loud = rewrite(code2wav_cases.alone(name), tmp_path / "loud.gguf", tensors=last)
     pcm = CodecDecoder(Model(Device("cpu", 2), loud, "code2wav")).decode(code2wav_cases.codes(name, 25))
     official = 8 * recording(name)["25.pcm"]
     assert (abs(official) > 1).mean() > 0.1

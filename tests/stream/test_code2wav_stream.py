@@ -91,8 +91,8 @@ def test_a_late_frame_is_as_exact_as_an_early_one(model: Model) -> None:
     period = 40
     codes = np.tile(CODES[:period], (100, 1))
     codec = CodecDecoder(model)
-    early = in_pieces(codec, codes[: 2 * period], [20])[-period * HOP :]
-    in_pieces(codec, codes[2 * period : -period], [20])
+    early = in_pieces(codec, codes[: 3 * period], [20])[-period * HOP :]
+    in_pieces(codec, codes[3 * period : -period], [20])
     late = in_pieces(codec, codes[-period:], [20])
     assert codec.session.n_past() == len(codes)
     np.testing.assert_array_equal(late, early)
