@@ -63,8 +63,8 @@ ggml_tensor * weights::request(const std::string & name, const shape & ne, bool 
         fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' is of type %s, expected f32, or f16 to be widened", path, name.c_str(),
              ggml_type_name(found->type));
     }
-    if (!f32_only && found->type != GGML_TYPE_F32 && found->type != GGML_TYPE_F16 && found->type != GGML_TYPE_BF16 &&
-        !ggml_is_quantized(found->type)) {
+    // What ggml cannot turn into floats is an integer, or a type of products under way (q8_1, q8_K) that has no kernels.
+    if (!f32_only && found->type != GGML_TYPE_F32 && !ggml_get_type_traits(found->type)->to_float) {
         fail(OMNI_ERROR_FORMAT, "%s: tensor '%s' is of type %s, which no weight may have", path, name.c_str(),
              ggml_type_name(found->type));
     }
