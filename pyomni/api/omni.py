@@ -26,6 +26,9 @@ Messages = Sequence[Mapping[str, Any]]
 #: Everything from the file.
 CHAT_DEFAULTS, SPEECH_DEFAULTS = ChatOptions(), SpeechOptions()
 
+#: What is said is not made up.
+TRANSCRIPT = ChatOptions(greedy=True)
+
 #: Spans of an answer that are thought or sent to tools, not said.
 UNSPOKEN = (("<think>", "</think>"), ("<tool_call>", "</tool_call>"))
 
@@ -114,8 +117,7 @@ class OmniModel:
             Media that cannot be read, or are empty, too long or too large.
         ModelFileError, ModelFormatError, UnsupportedModel
             Media, or speech, for which a file beside the model's is missing, damaged or of another
-            checkpoint,
-            or which the model does not take.
+            checkpoint, or which the model does not take.
         ContextFull
             More tokens than the model holds.
         SessionBusy
@@ -176,9 +178,9 @@ class OmniModel:
         ]
 
     def transcribe(
-        self, audio: Any, *, language: str | None = None, options: ChatOptions | None = None
+        self, audio: Any, *, language: str | None = None, options: ChatOptions = TRANSCRIPT
     ) -> str:
-        """Write down what is said in a clip.
+        """Write down what is said in a clip; `stream_transcript` read to its end.
 
         Parameters
         ----------
@@ -196,11 +198,17 @@ class OmniModel:
         ------
         As `reply`.
         """
+        with self.stream_transcript(audio, language=language, options=options) as stream:
+            return stream.read().text.strip()
+
+    def stream_transcript(
+        self, audio: Any, *, language: str | None = None, options: ChatOptions = TRANSCRIPT
+    ) -> ReplyStream:
+        """Write down what is said in a clip, as it is made; arguments are those of `transcribe`."""
         spoken = "" if language is None else f"{language.strip().capitalize()} "
         request = {"type": "text", "text": f"Transcribe the {spoken}audio into text."}
         content = [{"type": "audio", "audio": audio}, request]
-        chosen = ChatOptions(greedy=True) if options is None else options
-        return self.reply([{"role": "user", "content": content}], options=chosen).text.strip()
+        return self.stream_reply([{"role": "user", "content": content}], options=options)
 
     def conversation(self, system: str | None = None) -> Conversation:
         """Begin a conversation, which remembers its turns and can be saved."""

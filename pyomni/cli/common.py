@@ -25,7 +25,7 @@ from pyomni.errors import (
 )
 
 if TYPE_CHECKING:
-    from pyomni.api import SpeechModel
+    from pyomni.api import OmniModel, SpeechModel
     from pyomni.voices import Voice
 
 USAGE, MODEL, INPUT, RESOURCE, INTERRUPTED = 2, 3, 4, 5, 130
@@ -150,3 +150,21 @@ def open_model(
             lanes=lanes,
             components=COMPONENTS if components is None else components,
         )
+
+
+def open_omni(args: argparse.Namespace) -> OmniModel:
+    """Open the model that converses which the flags ask for."""
+    from pyomni.api import OmniModel, model_path
+    from pyomni.metadata import is_omni
+
+    if args.model is None and not os.environ.get("PYOMNI_MODEL"):
+        raise CliError(
+            MODEL, "no model was given, expected -m PATH or $PYOMNI_MODEL: the toy does not converse"
+        )
+    path = model_path(args.model)
+    if not is_omni(path):
+        raise CliError(
+            MODEL, f"{path}: is a model that speaks texts, expected a Qwen3-Omni one, which converses"
+        )
+    with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
+        return OmniModel(path, device=args.device, threads=args.threads)

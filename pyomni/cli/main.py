@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pyomni import __version__
-from pyomni.cli import bench, convert, info, speak, voices
+from pyomni.cli import bench, chat, convert, info, speak, transcribe, voices
 from pyomni.cli.common import EXIT_CODES, INTERRUPTED, CliError, Parser
 from pyomni.errors import PyOmniError
 
 EXAMPLE = """\
 example:
   pyomni speak "Hello there." -m model.gguf --voice ryan -o hello.wav
+  pyomni chat "What is this?" --image cat.jpg --speak answer.wav -m omni.gguf
 
 exit codes: 0 done, 2 wrong usage, 3 the model file, 4 the text, audio or voice given,
 5 memory, device or disk, 6 a check failed, 130 interrupted"""
@@ -30,13 +31,13 @@ def parser() -> Parser:
 
     top = Parser(
         prog="pyomni",
-        description="Text to speech with Qwen3-TTS on ggml.",
+        description="Text to speech with Qwen3-TTS, conversations with Qwen3-Omni, on ggml.",
         epilog=EXAMPLE,
         formatter_class=RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"pyomni {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    for module in (speak, voices, info, convert, bench):
+    for module in (speak, chat, transcribe, voices, info, convert, bench):
         module.add(verbs)
     return top
 
