@@ -26,6 +26,7 @@ from pyomni.metadata import Metadata
 from pyomni.siblings import SIBLINGS, main_path, sibling_path
 
 Type = GGMLQuantizationType
+ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ("thinker", *SIBLINGS["media"], *SIBLINGS["speech"])
 # Sizes whose rows are whole K blocks where the real ones are, and are not where those are not.
 WIDE = {
@@ -163,6 +164,16 @@ def test_quantised_values_are_near(
     share = float(np.sqrt((error**2).mean() / (original**2).mean()))
     # a uniform grid over +-2.7 sigma in blocks of 16 or 32; K types measure 0.0066, 0.027, 0.053
     assert 0.001 < share < {"q8_0": 0.008, "q6_k": 0.02, "q5_k": 0.04, "q4_k": 0.08}[kind]
+
+
+def test_every_key_is_documented(files: dict[str, list[Path]]) -> None:
+    docs = (ROOT / "docs" / "gguf.md").read_text(encoding="utf-8")
+    for path in files["f32"]:
+        for key in Metadata.read(path):
+            parts = key.split(".")
+            tails = [".".join(parts[i:]) for i in range(1, len(parts))]
+            names = [key, *(f".{tail}" for tail in tails), f"<c>.{tails[0]}"]
+            assert any(f"`{name}`" in docs for name in names), key
 
 
 def test_text_keys(files: dict[str, list[Path]], folder: Path) -> None:
