@@ -1,6 +1,7 @@
 #include "core/gguf.h"
 
 #include "core/error.h"
+#include "core/foreign.h"
 #include "core/gguf_check.h"
 #include "core/log.h"
 
@@ -58,6 +59,13 @@ gguf_file::gguf_file(const std::string & path) : path_(path) {
                  (unsigned long long) n_bytes, name.c_str(), (unsigned long long) end);
         }
     }
+    try {
+        lacking_ = adopt(gguf_, path_);
+    } catch (...) {
+        gguf_free(gguf_);
+        ggml_free(meta_);
+        throw;
+    }
 }
 
 gguf_file::~gguf_file() {
@@ -65,17 +73,21 @@ gguf_file::~gguf_file() {
     ggml_free(meta_);
 }
 
-ggml_tensor * gguf_file::tensor(const std::string & name) const { return ggml_get_tensor(meta_, name.c_str()); }
+std::string gguf_file::stored(const std::string & tensor) const {
+    return tensor.compare(0, lacking_.size(), lacking_) == 0 ? tensor.substr(lacking_.size()) : "";
+}
+
+ggml_tensor * gguf_file::tensor(const std::string & name) const { return ggml_get_tensor(meta_, stored(name).c_str()); }
 
 uint64_t gguf_file::tensor_offset(const std::string & name) const {
-    const int64_t id = gguf_find_tensor(gguf_, name.c_str());
+    const int64_t id = gguf_find_tensor(gguf_, stored(name).c_str());
     return id < 0 ? 0 : gguf_get_data_offset(gguf_) + gguf_get_tensor_offset(gguf_, id);
 }
 
 std::vector<std::string> gguf_file::tensor_names() const {
     std::vector<std::string> names;
     for (int64_t i = 0; i < gguf_get_n_tensors(gguf_); i++) {
-        names.emplace_back(gguf_get_tensor_name(gguf_, i));
+        names.push_back(lacking_ + gguf_get_tensor_name(gguf_, i));
     }
     return names;
 }

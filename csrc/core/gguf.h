@@ -33,12 +33,14 @@ class gguf_file {
     std::vector<std::string> strings(const std::string & key) const;
 
   private:
+    std::string stored(const std::string & tensor) const;  // its name in the file, "" where it has none
     int64_t find(const std::string & key, int type) const;
     int64_t find_array(const std::string & key, int type) const;
 
     std::string    path_;
     gguf_context * gguf_ = nullptr;
     ggml_context * meta_ = nullptr;
+    std::string    lacking_;  // what this file's tensor names lack of ours, "" in a file of our own
 };
 
 // The keys of one component: "n_layer" is read as "<prefix>.n_layer".

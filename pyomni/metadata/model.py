@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pyomni.errors import UnsupportedModel
-from pyomni.metadata import omni, speech
+from pyomni.metadata import foreign, omni, speech
 from pyomni.metadata.header import Metadata
 
 __all__ = ["is_omni", "read_model"]
 
-READERS: dict[str, type[speech.SpeechMetadata] | type[omni.OmniMetadata]] = {
-    speech.ARCHITECTURE: speech.SpeechMetadata,
-    omni.ARCHITECTURE: omni.OmniMetadata,
+READERS: dict[str, Callable[[Path], speech.SpeechMetadata | omni.OmniMetadata]] = {
+    speech.ARCHITECTURE: speech.SpeechMetadata.read,
+    omni.ARCHITECTURE: omni.OmniMetadata.read,
+    foreign.ARCHITECTURE: foreign.read_foreign,
 }
 
 
@@ -29,11 +31,11 @@ def read_model(path: str | Path) -> speech.SpeechMetadata | omni.OmniMetadata:
     m = Metadata.read(path)
     found = m.str("general.architecture")
     if found not in READERS:
-        known = " or ".join(map(repr, READERS))
-        raise UnsupportedModel(f"{m.path}: general.architecture is {found!r}, expected {known}")
-    return READERS[found].read(path)
+        known = ", ".join(map(repr, READERS))
+        raise UnsupportedModel(f"{m.path}: general.architecture is {found!r}, expected one of {known}")
+    return READERS[found](m.path)
 
 
 def is_omni(path: str | Path) -> bool:
     """Return whether a GGUF file is one of a model that converses. Raises as `Metadata.read`."""
-    return READERS.get(Metadata.read(path).str("general.architecture")) is omni.OmniMetadata
+    return Metadata.read(path).str("general.architecture") in (omni.ARCHITECTURE, foreign.ARCHITECTURE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -27,7 +27,7 @@ NEEDS = {"media": "to hear and see", "speech": "to speak"}
 
 @dataclass(frozen=True)
 class MediaIds:
-    """Tokens around and in the place of media; None of a file that takes none."""
+    """Tokens in the place of media rows, and around them."""
 
     audio: int
     image: int
@@ -49,13 +49,13 @@ class OmniMetadata:
     problems : sibling (``"media"``, ``"speech"``) to what is wrong with it, for those that cannot be used
     chat_template : Jinja text
     im_start_id, im_end_id, system_id, user_id, assistant_id : tokens of the chat frame
-    text_pad_id, text_bos_id, text_eos_id : tokens beside speech; -1 in a file made for llama.cpp
-    media : tokens of media, None in a file made for llama.cpp
+    text_pad_id, text_bos_id, text_eos_id : tokens beside speech; -1 where the vocabulary has none
+    media : tokens of media; None where the vocabulary has none
     stop_ids : tokens that end an answer
     n_tokens : ids from here on have no token, up to `n_vocab`
     n_vocab, n_embd, n_ctx_max : of the thinker
-    speaks : whether the checkpoint has a talker, in whichever file
-    positions_per_second : places on the time axis that a second of sound or film takes
+    speaks : whether the checkpoint has a talker, in whichever file; False in a file made for llama.cpp
+    positions_per_second : places on the time axis that a second of film takes; 0 in a file made for llama.cpp
     defaults : the `omni.default.*` values without that prefix
     """
 
@@ -101,7 +101,9 @@ class OmniMetadata:
             main = main_path(m.path)
             hint = f", expected {main.name}" if main != m.path else ", expected the file of the thinker"
             raise ModelFileError(f"{m.path}: holds {', '.join(components) or 'nothing'}{hint}")
-        headers, problems = _beside(m, dict.fromkeys(components, m))
+        speaks = m.u32("thinker.accept_layer") > 0
+        looked_for = [sibling for sibling in SIBLINGS if speaks or sibling != "speech"]
+        headers, problems = _beside(m, dict.fromkeys(components, m), looked_for)
         text, own = "tts.text.", "omni.text."
         sampling: dict[str, Any] = {"do_sample": m.bool("omni.default.do_sample")}
         sampling |= {n: m.f32(f"omni.default.{n}") for n in ("temperature", "top_p", "repetition_penalty")}
@@ -125,7 +127,7 @@ class OmniMetadata:
             n_vocab=m.u32("thinker.n_vocab"),
             n_embd=m.u32("thinker.n_embd"),
             n_ctx_max=m.u32("thinker.n_ctx_max"),
-            speaks=m.u32("thinker.accept_layer") > 0,
+            speaks=speaks,
             positions_per_second=m.u32("omni.position_id_per_seconds"),
             defaults=sampling,
         )
@@ -161,10 +163,10 @@ class OmniMetadata:
             if name in self.headers:
                 continue
             sibling = next((s for s, held in SIBLINGS.items() if name in held), "")
-            if sibling == "speech" and not self.speaks:
-                raise UnsupportedModel(f"{self.path}: this model writes and does not speak, it has no {name}")
             if sibling in self.problems:
                 raise self.problems[sibling]
+            if sibling == "speech" and not self.speaks:
+                raise UnsupportedModel(f"{self.path}: this model writes and does not speak, it has no {name}")
             raise UnsupportedModel(
                 f"{self.path}: component {name} is not there (found: {', '.join(self.headers)})"
             )
@@ -241,11 +243,13 @@ def _check_own(m: Metadata) -> None:
         )
 
 
-def _beside(m: Metadata, held: dict[str, Metadata]) -> tuple[dict[str, Metadata], dict[str, PyOmniError]]:
+def _beside(
+    m: Metadata, held: dict[str, Metadata], siblings: Sequence[str]
+) -> tuple[dict[str, Metadata], dict[str, PyOmniError]]:
     """Headers by component, those of the siblings too, and what is wrong with siblings."""
     problems: dict[str, PyOmniError] = {}
-    for sibling, names in SIBLINGS.items():
-        if all(name in held for name in names):
+    for sibling in siblings:
+        if all(name in held for name in SIBLINGS[sibling]):
             continue
         path = sibling_path(m.path, sibling)
         if not path.is_file():

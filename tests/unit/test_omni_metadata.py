@@ -145,7 +145,7 @@ def test_a_missing_key_is_named(model: Path, key: bytes, words: str) -> None:
 
 def test_an_unknown_architecture_is_named(model: Path) -> None:
     rewritten(model, b"qwen3-omni", b"qwen9-omni")
-    with pytest.raises(errors.UnsupportedModel, match=r"qwen9-omni.*'qwen3-tts' or 'qwen3-omni'"):
+    with pytest.raises(errors.UnsupportedModel, match=r"qwen9-omni.*'qwen3-tts', 'qwen3-omni', 'qwen3vlmoe'"):
         read_model(model)
 
 
