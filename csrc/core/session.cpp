@@ -2,7 +2,10 @@
 
 #include "core/error.h"
 
+#include "ggml-alloc.h"
+
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 namespace omni {
@@ -46,13 +49,40 @@ session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_
         has_stream_ = has_stream_ || spec.zero;
     }
     if (!states_.empty()) {
-        state_buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(state_ctx_.get(), d.buffer_type()));
+        // Masked KV rows are multiplied by zero: they must be finite.
+        if (d.is_cpu()) {
+            reserve_host_state(d);
+        } else if (state_buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(state_ctx_.get(), d.buffer_type())); state_buffer_) {
+            ggml_backend_buffer_clear(state_buffer_.get(), 0);
+        }
         if (!state_buffer_) {
             fail(OMNI_ERROR_MEMORY, "the state of a '%s' session (n_ctx %lld, %lld lanes) does not fit on device '%s'",
                  weights_->name().c_str(), (long long) n_ctx, (long long) n_lanes, d.name().c_str());
         }
-        ggml_backend_buffer_clear(state_buffer_.get(), 0);  // masked KV rows are multiplied by zero: they must be finite
     }
+}
+
+// Memory that is zero and that the system gives page by page, as a context fills.
+void session::reserve_host_state(const device & d) {
+    const ggml_backend_buffer_type_t type = d.host_buffer_type();
+    const size_t alignment = ggml_backend_buft_get_alignment(type);
+    size_t n = alignment;
+    for (const ggml_tensor * t : states_) {
+        n += GGML_PAD(ggml_backend_buft_get_alloc_size(type, t), alignment);
+    }
+    state_memory_.reset(calloc(n, 1));
+    const size_t skip = alignment - reinterpret_cast<uintptr_t>(state_memory_.get()) % alignment;
+    buffer_ptr buffer = state_memory_ ? d.host_buffer(static_cast<char *>(state_memory_.get()) + skip, n - skip) : nullptr;
+    if (!buffer) {
+        return;
+    }
+    ggml_tallocr place = ggml_tallocr_new(buffer.get());
+    for (ggml_tensor * t : states_) {
+        if (ggml_tallocr_alloc(&place, t) != GGML_STATUS_SUCCESS) {
+            return;
+        }
+    }
+    state_buffer_ = std::move(buffer);
 }
 
 session::~session() = default;

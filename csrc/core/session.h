@@ -4,6 +4,7 @@
 #include "core/graph.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,6 +28,10 @@ struct fetch {  // one named output: bytes to copy out
     const char * name;
     void *       data;
     size_t       bytes;
+};
+
+struct memory_free {
+    void operator()(void * p) const { free(p); }
 };
 
 struct graph_builder {
@@ -71,6 +76,7 @@ class session {
   private:
     struct built;
     built & get(const graph_key & key);
+    void reserve_host_state(const device & d);
     void make_room(size_t n_graphs, size_t n_bytes);
     uint64_t fingerprint(ggml_type kv_type) const;  // of the weights and of how a lane is kept
     static bool aborted(void * self);
@@ -82,6 +88,7 @@ class session {
     std::vector<bool>              broken_;  // lanes whose state a failed run may have half written
     std::vector<backend_ptr>       backends_;
     context_ptr                    state_ctx_;
+    std::unique_ptr<void, memory_free> state_memory_;  // of the buffer, where the CPU is the device
     buffer_ptr                     state_buffer_;
     std::vector<ggml_tensor *>     states_;
     std::vector<state_spec>        specs_;   // their shapes; the values of a quantised KV cache lie row by row
