@@ -12,7 +12,7 @@ from pyomni.api.conversation import Conversation, read_conversation
 from pyomni.api.reply import Reply, ReplyStream, reply_of
 from pyomni.api.weights import Weights
 from pyomni.chat_options import ChatOptions
-from pyomni.metadata import OmniMetadata
+from pyomni.metadata import read_omni
 from pyomni.options import SpeechOptions
 from pyomni.pipelines.conversing import converse_many
 from pyomni.pipelines.omni import OmniEngine
@@ -48,7 +48,7 @@ class OmniModel:
         threads: int | None = None,
         lanes: int = 1,
     ) -> None:
-        self._meta = meta = OmniMetadata.read(Path(path))
+        self._meta = meta = read_omni(Path(path))
         self.path: Path = meta.path
         self._texts = texts = meta.token_texts()
         self._weights = weights = Weights(meta.where, device, threads, ("thinker",))

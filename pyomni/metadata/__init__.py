@@ -7,7 +7,7 @@ read_model("either.gguf").summary()
 """
 
 from pyomni.metadata.header import Metadata, TensorInfo
-from pyomni.metadata.model import is_omni, read_model
+from pyomni.metadata.model import is_omni, read_model, read_omni
 from pyomni.metadata.omni import MediaIds, OmniMetadata
 from pyomni.metadata.omni_speech import BridgeIds, SpeechSide
 from pyomni.metadata.speech import SpeechMetadata
@@ -22,4 +22,5 @@ __all__ = [
     "TensorInfo",
     "is_omni",
     "read_model",
+    "read_omni",
 ]

@@ -9,7 +9,7 @@ from pyomni.errors import UnsupportedModel
 from pyomni.metadata import foreign, omni, speech
 from pyomni.metadata.header import Metadata
 
-__all__ = ["is_omni", "read_model"]
+__all__ = ["is_omni", "read_model", "read_omni"]
 
 READERS: dict[str, Callable[[Path], speech.SpeechMetadata | omni.OmniMetadata]] = {
     speech.ARCHITECTURE: speech.SpeechMetadata.read,
@@ -34,6 +34,14 @@ def read_model(path: str | Path) -> speech.SpeechMetadata | omni.OmniMetadata:
         known = ", ".join(map(repr, READERS))
         raise UnsupportedModel(f"{m.path}: general.architecture is {found!r}, expected one of {known}")
     return READERS[found](m.path)
+
+
+def read_omni(path: str | Path) -> omni.OmniMetadata:
+    """Read a file of a model that converses, ours or one made for llama.cpp. Raises as `read_model`."""
+    found = read_model(path)
+    if not isinstance(found, omni.OmniMetadata):
+        raise UnsupportedModel(f"{path}: holds a speech model, expected one that converses")
+    return found
 
 
 def is_omni(path: str | Path) -> bool:

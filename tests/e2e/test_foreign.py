@@ -11,6 +11,7 @@ import pytest
 from foreign import A, foreign_gguf
 from tiny_omni import omni_gguf
 
+import pyomni
 from pyomni import errors
 from pyomni._binding import Device, Model
 from pyomni.cli.main import main
@@ -135,3 +136,28 @@ def test_what_python_cannot_use_is_named(
     path = foreign_gguf(ours, tmp_path / "x.gguf", change)
     with pytest.raises((errors.ModelFormatError, errors.UnsupportedModel), match=words):
         read_model(path)
+
+
+def test_a_conversation_is_the_same(ours: Path, theirs: Path) -> None:
+    messages = [{"role": "user", "content": "a text"}]
+    options = pyomni.ChatOptions(greedy=True, max_tokens=24)
+    replies = []
+    for path in (ours, theirs):
+        with pyomni.load(path, device="cpu", threads=1) as model:
+            assert isinstance(model, pyomni.OmniModel)
+            replies.append(model.reply(messages, options=options))
+    np.testing.assert_array_equal(replies[0].tokens, replies[1].tokens)
+    assert len(replies[0].tokens) == 24
+    assert replies[0].text == replies[1].text
+
+
+def test_a_conversation_says_plainly_what_it_lacks(theirs: Path) -> None:
+    sound = {"type": "audio", "audio": (np.zeros(16000, np.float32), 16000)}
+    image = {"type": "image", "image": np.zeros((64, 64, 3), np.uint8)}
+    with pyomni.load(theirs, device="cpu", threads=1) as model:
+        assert isinstance(model, pyomni.OmniModel)
+        with pytest.raises(errors.UnsupportedModel, match=r"made for llama.cpp.*talker"):
+            model.reply([{"role": "user", "content": "a text"}], speak=True)
+        for part in (sound, image):
+            with pytest.raises(errors.UnsupportedModel, match=r"made for llama.cpp.*pyomni convert"):
+                model.reply([{"role": "user", "content": [part]}])
