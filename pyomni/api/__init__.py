@@ -32,7 +32,13 @@ PathLike = str | os.PathLike[str]
 
 
 def load(
-    path: PathLike | None = None, device: str = "auto", threads: int | None = None, lanes: int = 1
+    path: PathLike | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    lanes: int = 1,
+    *,
+    kv: str = "f32",
+    experts: str = "device",
 ) -> Any:
     """Open a model file: a `SpeechModel`, or an `OmniModel` where the file converses.
 
@@ -47,6 +53,10 @@ def load(
         CPU threads; None takes one per core.
     lanes : int
         Texts `SpeechModel.speak_many`, or conversations `OmniModel.reply_many`, decodes together, at most.
+    kv : {"f32", "f16", "q8_0"}
+        Type of the KV caches: the reference, or a half or a quarter of its memory.
+    experts : {"device", "cpu"}
+        Where the matrices of experts are: ``cpu`` leaves them in the host's memory, for a device too small.
 
     Returns
     -------
@@ -68,7 +78,7 @@ def load(
     """
     found = model_path(path)
     kind = OmniModel if is_omni(found) else SpeechModel
-    return kind(found, device=device, threads=threads, lanes=lanes)
+    return kind(found, device=device, threads=threads, lanes=lanes, kv=kv, experts=experts)
 
 
 def model_path(path: PathLike | None = None) -> Path:

@@ -58,11 +58,13 @@ class SpeechModel:
         threads: int | None = None,
         lanes: int = 1,
         components: Sequence[str] = COMPONENTS,
+        kv: str = "f32",
+        experts: str = "device",
     ) -> None:
         self.path = Path(path)
         self._meta = SpeechMetadata.read(self.path)
         where = dict.fromkeys(self._meta.components, self.path)
-        self._weights = weights = Weights(where, device, threads, components)
+        self._weights = weights = Weights(where, device, threads, components, kv=kv, experts=experts)
         try:
             kept, model = kept_for_voices(), file_identity(self.path)
             self._engine = SpeechEngine(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyomni.api.asking import Asker, How, text_rules
+from pyomni.api.asking import CHAT_DEFAULTS, SPEECH_DEFAULTS, Asker, How, text_rules
 from pyomni.api.conversation import Conversation, read_conversation
 from pyomni.api.reply import Reply, ReplyStream, reply_of
 from pyomni.api.weights import Weights
@@ -22,9 +22,6 @@ from pyomni.pipelines.saved_chat import SavedChat
 __all__ = ["OmniModel"]
 
 Messages = Sequence[Mapping[str, Any]]
-
-#: Everything from the file.
-CHAT_DEFAULTS, SPEECH_DEFAULTS = ChatOptions(), SpeechOptions()
 
 #: What is said is not made up.
 TRANSCRIPT = ChatOptions(greedy=True)
@@ -47,11 +44,13 @@ class OmniModel:
         device: str = "auto",
         threads: int | None = None,
         lanes: int = 1,
+        kv: str = "f32",
+        experts: str = "device",
     ) -> None:
         self._meta = meta = read_omni(Path(path))
         self.path: Path = meta.path
         self._texts = texts = meta.token_texts()
-        self._weights = weights = Weights(meta.where, device, threads, ("thinker",))
+        self._weights = weights = Weights(meta.where, device, threads, ("thinker",), kv=kv, experts=experts)
         try:
             specials = texts.specials
             unspoken = {specials[a]: specials[b] for a, b in UNSPOKEN if a in specials and b in specials}

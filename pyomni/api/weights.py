@@ -27,15 +27,25 @@ class Weights:
     where : components to the GGUF files that hold them
     device, threads : as `pyomni.load`
     components : loaded at once, where they are there; the others when they are first asked for
+    kv : type of the KV caches of the long language models
+    experts : where the matrices of experts are, ``device`` or ``cpu``
     """
 
     def __init__(
-        self, where: Mapping[str, Path], device: str, threads: int | None, components: Sequence[str]
+        self,
+        where: Mapping[str, Path],
+        device: str,
+        threads: int | None,
+        components: Sequence[str],
+        *,
+        kv: str = "f32",
+        experts: str = "device",
     ) -> None:
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
         from pyomni._binding import Device
 
         self._where, self._closed = dict(where), False
+        self._kv, self._experts = kv, experts
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
             self.device = opened.enter_context(Device(device, threads))
@@ -61,7 +71,7 @@ class Weights:
                 raise UnsupportedModel(
                     f"the component {name} is not there (found: {found}), expected an open model that has it"
                 )
-            self._models[name] = Model(self.device, str(self._where[name]), name)
+            self._models[name] = Model(self.device, str(self._where[name]), name, experts=self._experts)
             self._opened.callback(self._models[name].close)
         return self._models[name]
 
@@ -69,7 +79,9 @@ class Weights:
         """Open a session of ``thinker``, ``talker`` or ``code_predictor``."""
         from pyomni.components.lm import DecoderLM
 
-        return DecoderLM(self.model(name), n_ctx, n_lanes)
+        # a code predictor forgets every frame: there is nothing to save
+        kv = "f32" if name == "code_predictor" else self._kv
+        return DecoderLM(self.model(name), n_ctx, n_lanes, kv)
 
     def open_codec_decoder(self, name: str = "codec_decoder") -> CodecDecoder:
         """Open a session of ``codec_decoder``, or of ``code2wav``, with one lane."""

@@ -85,6 +85,19 @@ def flags(parser: argparse.ArgumentParser, *, model: bool = True, device: bool =
     parser.add_argument("--debug", action="store_true", help="tracebacks")
 
 
+def omni_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of large models."""
+    parser.add_argument(
+        "--kv", choices=("f32", "f16", "q8_0"), default="f32", help="type of the KV caches (default f32)"
+    )
+    parser.add_argument(
+        "--experts",
+        choices=("device", "cpu"),
+        default="device",
+        help="where the experts are; cpu for a device that is too small (default device)",
+    )
+
+
 def clone_flags(parser: Any) -> None:
     """Add the flags that make a voice of a clip."""
     parser.add_argument(
@@ -167,4 +180,4 @@ def open_omni(args: argparse.Namespace) -> OmniModel:
             MODEL, f"{path}: is a model that speaks texts, expected a Qwen3-Omni one, which converses"
         )
     with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
-        return OmniModel(path, device=args.device, threads=args.threads)
+        return OmniModel(path, device=args.device, threads=args.threads, kv=args.kv, experts=args.experts)

@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyomni.cli.common import INPUT, USAGE, CliError, blame, count, flags, message, open_omni, print_json
+from pyomni.cli.common import (
+    INPUT,
+    USAGE,
+    CliError,
+    blame,
+    count,
+    flags,
+    message,
+    omni_flags,
+    open_omni,
+    print_json,
+)
 
 EXAMPLE = """\
 examples:
@@ -29,6 +40,7 @@ def add(verbs: Any) -> None:
     p.add_argument("--language", metavar="NAME", help="what is spoken, such as english (default: any)")
     p.add_argument("--max-tokens", type=count, metavar="N", help="cut the text at this length")
     flags(p)
+    omni_flags(p)
 
 
 def run(args: argparse.Namespace) -> int:

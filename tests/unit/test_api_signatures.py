@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pyomni
-from pyomni.api import SpeechModel
+from pyomni.api import Conversation, OmniModel, SpeechModel
 
 
-def parameters(name: str) -> list[inspect.Parameter]:
-    return list(inspect.signature(getattr(SpeechModel, name)).parameters.values())
+def parameters(name: str, kind: type = SpeechModel) -> list[inspect.Parameter]:
+    return list(inspect.signature(getattr(kind, name)).parameters.values())
 
 
 def test_speaking_and_streaming_take_the_same_arguments():
@@ -44,9 +44,18 @@ def test_promised_names_are_there():
         "close",
     ):
         assert hasattr(SpeechModel, name), name
-    assert list(inspect.signature(pyomni.load).parameters) == ["path", "device", "threads", "lanes"]
+    assert list(inspect.signature(pyomni.load).parameters)[:4] == ["path", "device", "threads", "lanes"]
     for name in pyomni.__all__:
         assert getattr(pyomni, name) is not None
+
+
+def test_every_way_of_answering_takes_the_same_options():
+    options = parameters("reply", OmniModel)[2:]
+    for name in ("stream_reply", "reply_many"):
+        assert parameters(name, OmniModel)[2:] == options, name
+    assert parameters("stream", Conversation)[2:] == options
+    assert [p.name for p in parameters("transcribe", OmniModel)] == ["self", "audio", "language", "options"]
+    assert parameters("stream_transcript", OmniModel) == parameters("transcribe", OmniModel)
 
 
 def test_every_error_is_in_the_family_and_in_the_package():

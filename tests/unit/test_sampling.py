@@ -7,7 +7,7 @@ import pytest
 
 from pyomni.errors import InternalError
 from pyomni.options import Draw
-from pyomni.sampling import Uniforms, pick, restrict, uniform, uniforms
+from pyomni.sampling import TEXT_STREAM, Uniforms, penalised, pick, restrict, uniform, uniforms
 
 
 def scores(*values: float) -> np.ndarray:
@@ -121,3 +121,30 @@ def test_uniforms_lie_in_range_and_take_any_seed():
         assert values.dtype == np.float64
         assert (values >= 0).all()
         assert (values < 1).all()
+
+
+def test_min_p_keeps_what_is_likely_enough():
+    # chances 0.5, 0.3, 0.15, 0.05
+    scores = np.log(np.array([0.15, 0.5, 0.05, 0.3], np.float32))
+    for min_p, kept in ((0.0, {0, 1, 2, 3}), (0.2, {0, 1, 3}), (0.5, {1, 3}), (0.7, {1}), (1.0, {1})):
+        found = {pick(scores, Draw(1.0, min_p=min_p), u) for u in np.linspace(0, 0.999, 200)}
+        assert found == kept, min_p
+    # after top-k, and by the chances at the temperature
+    assert {pick(scores, Draw(1.0, 2, 1.0, 0.1), u) for u in np.linspace(0, 0.999, 200)} == {1, 3}
+    assert {pick(scores, Draw(3.0, min_p=0.5), u) for u in np.linspace(0, 0.999, 200)} == {0, 1, 3}
+
+
+def test_the_rules_of_text():
+    logits = np.array([2.0, -2.0, 3.0, 4.0, 1.0], np.float32)
+    seen = np.array([True, True, False, True, False])
+    written = np.array([False, False, False, True, True])
+    silent = np.array([False, False, True, False, False])
+    found = penalised(logits, seen=seen, written=written, repetition=2.0, presence=0.5, silent=silent)
+    assert found.tolist() == [1.0, -4.0, -np.inf, 1.5, 0.5]
+    assert logits.tolist() == [2.0, -2.0, 3.0, 4.0, 1.0]
+
+
+def test_text_draws_other_numbers_than_speech():
+    speech, text = Uniforms(7), Uniforms(7, TEXT_STREAM)
+    assert not np.isin(text.frame(3, 4), speech.frame(3, 4)).any()
+    assert np.array_equal(text.frame(3, 4), Uniforms(7, TEXT_STREAM).frame(3, 4))
