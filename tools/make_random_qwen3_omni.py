@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Write a Qwen3-Omni checkpoint with random weights, for parity, speed and plumbing: it says noise.
+"""Write a Qwen3-Omni model with random weights, for parity, speed and plumbing: it says noise.
 
 python tools/make_random_qwen3_omni.py --out ckpt
 python tools/make_random_qwen3_omni.py --out ckpt --scale small --shards 4
 python tools/make_random_qwen3_omni.py --out ckpt --set thinker.layers=6 --set vision.deepstack=1,3
+python tools/make_random_qwen3_omni.py --out omni.gguf --type q4_k --scale 30b   # straight to GGUF files
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pyomni.convert import FILE_TYPES
+from pyomni.convert.random_omni_gguf import write_omni_gguf
 from pyomni.convert.random_qwen3_omni import OMNI_SCALES, omni_dims, write_omni_checkpoint
 
 
@@ -31,7 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", required=True, help="folder to write")
+    parser.add_argument("--out", required=True, help="folder to write, or with --type NAME.gguf")
+    parser.add_argument("--type", choices=FILE_TYPES, help="write GGUF files of this type, not a checkpoint")
     parser.add_argument("--scale", default="tiny", choices=OMNI_SCALES)
     parser.add_argument(
         "--set", type=size, action="append", default=[], metavar="NETWORK.NAME=SIZE", help="replace a size"
@@ -44,6 +48,20 @@ def main() -> None:
     parser.add_argument("--no-speech", action="store_true", help="no talker, as in -Thinking and -Captioner")
     args = parser.parse_args()
     start = time.perf_counter()
+    if args.type:
+        files = write_omni_gguf(
+            args.out,
+            omni_dims(args.scale, dict(args.set)),
+            args.type,
+            args.seed,
+            eos_allowed=args.eos_allowed,
+            audio_output=not args.no_speech,
+            vocab_gguf=args.vocab_gguf,
+        )
+        for path in files:
+            print(f"{path}: {path.stat().st_size / 1e9:.3f} GB, {args.type}")
+        print(f"{time.perf_counter() - start:.1f} s")
+        return
     done = write_omni_checkpoint(
         args.out,
         omni_dims(args.scale, dict(args.set)),

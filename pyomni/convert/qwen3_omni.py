@@ -33,7 +33,7 @@ from pyomni.convert.writer import File, Progress, Value, write_files
 from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.siblings import SIBLINGS, main_path, sibling_path
 
-__all__ = ["MODEL_TYPE", "OmniArchitecture", "convert_omni"]
+__all__ = ["ARCHITECTURE", "MODEL_TYPE", "OmniArchitecture", "convert_omni", "omni_files"]
 
 MODEL_TYPE = "qwen3_omni_moe"
 ARCHITECTURE, FORMAT_VERSION = "qwen3-omni", 1
@@ -128,22 +128,45 @@ def convert_omni(src: Path, out: Path, type: str, progress: Progress | None = No
     As `convert`.
     """
     check_type(type)
-    if main_path(out) != out or out.suffix != ".gguf":
-        raise ArgumentError(
-            f"{out}: is no name for a file with siblings, expected NAME.gguf, beside which NAME.media.gguf "
-            "and NAME.speech.gguf can lie"
-        )
     config = read_config(src / "config.json")
     model = OmniArchitecture.read(config, read_config(src / "preprocessor_config.json"))
     weights = Checkpoint(src)
     whole = [planned for name in model.components for planned in model.tensors(name)]
     check_sources(whole, (), weights, src)
+    files = omni_files(model, src, config, out, type, fingerprint(weights))
+    write_files(files, ARCHITECTURE, weights, type, progress)
+    return [file.path for file in files]
+
+
+def omni_files(
+    model: OmniArchitecture, src: Path, config: Config, out: Path, file_type: str, checkpoint: str
+) -> list[File]:
+    """Deal a model's components out to files.
+
+    Parameters
+    ----------
+    model : its networks
+    src : folder with tokenizer files, template and generation defaults
+    config : `config.json`
+    out : the thinker's file; the siblings' names come from it
+    file_type : key of `policy.FILE_TYPES`
+    checkpoint : what tells files of this checkpoint from another's
+
+    Raises
+    ------
+    As `convert`.
+    """
+    if main_path(out) != out or out.suffix != ".gguf":
+        raise ArgumentError(
+            f"{out}: is no name for a file with siblings, expected NAME.gguf, beside which NAME.media.gguf "
+            "and NAME.speech.gguf can lie"
+        )
     common: dict[str, Value] = {
         "general.name": src.resolve().name,
-        "general.file_type": file_type_number(type),
+        "general.file_type": file_type_number(file_type),
         "pyomni.format_version": FORMAT_VERSION,
-        "pyomni.type": type,
-        "pyomni.checkpoint": fingerprint(weights),
+        "pyomni.type": file_type,
+        "pyomni.checkpoint": checkpoint,
     }
     parts = {out: MAIN, **{sibling_path(out, name): SIBLINGS[name] for name in SIBLINGS}}
     files = []
@@ -159,8 +182,7 @@ def convert_omni(src: Path, out: Path, type: str, progress: Progress | None = No
         for name in components:
             keys |= model.keys(name)
         files.append(File(path, keys, [planned for name in components for planned in model.tensors(name)]))
-    write_files(files, ARCHITECTURE, weights, type, progress)
-    return [file.path for file in files]
+    return files
 
 
 def fingerprint(weights: Checkpoint) -> str:

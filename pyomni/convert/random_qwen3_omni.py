@@ -12,10 +12,11 @@ from pyomni.convert.random_omni_config import MEDIA_TOKENS, ROLE_IDS, omni_confi
 from pyomni.convert.random_omni_sizes import OMNI_SCALES, OmniDims, omni_dims
 from pyomni.convert.random_omni_weights import omni_weights
 from pyomni.convert.random_text import SPECIAL_TOKENS, byte_vocabulary, real_vocabulary, write_tokenizer
+from pyomni.convert.random_weights import Weights
 from pyomni.convert.safetensors_file import write_shards
 from pyomni.errors import ArgumentError
 
-__all__ = ["OMNI_SCALES", "omni_dims", "write_omni_checkpoint"]
+__all__ = ["OMNI_SCALES", "omni_dims", "write_omni_checkpoint", "write_texts"]
 
 
 def write_omni_checkpoint(
@@ -49,12 +50,26 @@ def write_omni_checkpoint(
     Raises
     ------
     ArgumentError
-        An unknown dtype, or sizes too small for the vocabulary.
+        An unknown dtype, or no shard.
     """
     if dtype not in ("bf16", "f32"):
         raise ArgumentError(f"dtype {dtype!r} is unknown, expected bf16 or f32")
     if n_shards < 1:
         raise ArgumentError(f"{n_shards} shards asked for, expected 1 or more")
+    out = Path(out)
+    weights = write_texts(out, dims, seed, eos_allowed, audio_output, vocab_gguf)
+    return {"tensors": len(weights), "parameters": write_shards(out, weights, dtype.upper(), n_shards)}
+
+
+def write_texts(
+    out: Path,
+    dims: OmniDims | None,
+    seed: int,
+    eos_allowed: bool,
+    audio_output: bool,
+    vocab_gguf: str | Path | None,
+) -> Weights:
+    """Write all of a checkpoint folder but its weights, and return how these are made."""
     d = {network: dict(sizes) for network, sizes in (dims or omni_dims()).items()}
     thinker = d["thinker"]
     if vocab_gguf:
@@ -63,9 +78,7 @@ def write_omni_checkpoint(
         words = (*ROLE_IDS, "Ġthe", "ing")
         vocabulary = byte_vocabulary(compact=thinker["compact_vocab"], words=words, real_ids=ROLE_IDS)
     thinker["vocab"] = max(thinker["vocab"], vocabulary.n_ids)
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-
     write_tokenizer(
         out,
         vocabulary,
@@ -76,11 +89,10 @@ def write_omni_checkpoint(
     )
     for name, content in omni_configs(d, vocabulary, audio_output=audio_output).items():
         (out / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    weights = omni_weights(
+    return omni_weights(
         d,
         seed,
         never=range(vocabulary.n_base, thinker["vocab"]),
         end_id=vocabulary.special("<|im_end|>") if eos_allowed else None,
         audio_output=audio_output,
     )
-    return {"tensors": len(weights), "parameters": write_shards(out, weights, dtype.upper(), n_shards)}

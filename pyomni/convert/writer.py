@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFValueType, GGUFWriter
+from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
+from numpy.typing import NDArray
 
 from pyomni.convert.encode import tensor_blocks
 from pyomni.convert.plan import Planned
@@ -23,6 +24,7 @@ __all__ = ["File", "Progress", "Value", "write_files", "write_gguf"]
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 Progress = Callable[[str, int, int], object]
+Blocks = Callable[[Planned, Mapping[str, StoredTensor], GGMLQuantizationType], Iterator[NDArray[np.generic]]]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def write_files(
     tensors: Mapping[str, StoredTensor],
     file_type: str,
     progress: Progress | None = None,
+    blocks: Blocks = tensor_blocks,
 ) -> None:
     """Write files in one folder: all of them, each whole, or none.
 
@@ -67,6 +70,7 @@ def write_files(
     tensors : what the plans' sources name
     file_type : key of `policy.FILE_TYPES`
     progress : called as ``progress(tensor, bytes_done, bytes_in_all)`` after each tensor
+    blocks : makes a tensor's bytes, as `tensor_blocks`
 
     Raises
     ------
@@ -88,7 +92,7 @@ def write_files(
     with contextlib.ExitStack() as stack:
         for file in files:
             part = stack.enter_context(_beside(file.path, total - done))
-            _write(part, arch, file, tensors, file_type, count)
+            _write(part, arch, file, tensors, file_type, count, blocks)
 
 
 def _write(
@@ -98,6 +102,7 @@ def _write(
     tensors: Mapping[str, StoredTensor],
     file_type: str,
     count: Callable[[Planned], None],
+    blocks: Blocks,
 ) -> None:
     writer = GGUFWriter(part, arch)
     types = [tensor_type(planned.role, planned.shape, file_type) for planned in file.plan]
@@ -115,7 +120,7 @@ def _write(
         for planned, kind in zip(file.plan, types, strict=True):
             # The writer's own face takes whole tensors; blocks keep memory flat for the largest ones.
             writer.write_padding(out, out.tell())
-            for block in tensor_blocks(planned, tensors, kind):
+            for block in blocks(planned, tensors, kind):
                 out.write(block.data)
             count(planned)
         # ggml wants the last tensor padded as well.

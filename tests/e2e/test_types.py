@@ -17,8 +17,8 @@ from pyomni.metadata import Metadata
 # rows of whole K blocks in what is the bulk, and rows of 96 in the last matrix of the talker's experts
 OMNI = {"thinker__hidden": 256, "thinker__expert_ff": 256, "talker__hidden": 256, "talker__expert_ff": 96}
 SPEECH = {"hidden": 256, "ff": 256}
-# how far logits may be from those of F32, as a share of their length; measured: a third to a half of it. An expert
-# chosen otherwise is a jump, so two neighbouring types need not come in order.
+# how far logits may be from those of F32, as a share of their length; measured: a third to a half of it. An
+# expert chosen otherwise is a jump, so two neighbouring types need not come in order.
 BOUNDS = {"q8_0": 0.08, "q6_k": 0.1, "q5_k": 0.15, "q4_k": 0.25}
 KINDS = ("f32", *BOUNDS)
 

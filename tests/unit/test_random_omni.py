@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gguf import GGUFReader
 from safetensors.numpy import load_file
 from tiny_omni import omni_checkpoint
 
+from pyomni.convert import convert_files
+from pyomni.convert.random_omni_gguf import write_omni_gguf
 from pyomni.convert.random_omni_weights import omni_weights
-from pyomni.convert.random_qwen3_omni import omni_dims
+from pyomni.convert.random_qwen3_omni import omni_dims, write_omni_checkpoint
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.errors import ArgumentError
+from pyomni.metadata import Metadata
 
 # tensors and parameters of Qwen3-Omni-30B-A3B-Instruct, by network
 RELEASED = {
@@ -69,6 +73,27 @@ def test_without_audio_output_there_is_no_speech(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["enable_audio_output"] is False
     assert "talker_config" not in config
+
+
+@pytest.mark.parametrize("kind", ["f32", "q4_k"])
+def test_gguf_files_without_a_checkpoint_are_those_of_the_checkpoint(tmp_path: Path, kind: str) -> None:
+    """But for the experts, of whose matrices a few stand for all."""
+    dims = omni_dims("tiny", {"thinker.hidden": 256, "thinker.experts": 40})
+    straight = write_omni_gguf(tmp_path / "a.gguf", dims, kind)
+    write_omni_checkpoint(tmp_path / "hf", dims)
+    for one, other in zip(straight, convert_files(tmp_path / "hf", tmp_path / "b.gguf", kind), strict=True):
+        mine, theirs = Metadata.read(one), Metadata.read(other)
+        differ = {key for key in theirs if mine[key] != theirs[key]}
+        assert differ == {"general.name", "pyomni.checkpoint"}
+        assert mine.keys() == theirs.keys()
+        found = {t.name: t.data for t in GGUFReader(one).tensors}
+        for tensor in GGUFReader(other).tensors:
+            if "_exps." not in tensor.name:
+                np.testing.assert_array_equal(found[tensor.name], tensor.data, err_msg=tensor.name)
+            else:
+                assert found[tensor.name].shape == tensor.data.shape
+                matrices = {matrix.tobytes() for matrix in found[tensor.name]}
+                assert len(matrices) == min(8, len(found[tensor.name])) or "talker" in tensor.name
 
 
 @pytest.mark.parametrize("change", ["thinker.widht", "nothing.layers", "thinker"])
