@@ -82,6 +82,7 @@ omni_status omni_model_load(omni_device * d, const char * path, const char * com
         if (how) {
             options.map          = how->map > 0 ? load_options::map_always : how->map < 0 ? load_options::map_never : load_options::map_large;
             options.host_experts = how->host_experts != 0;
+            options.packed       = how->packed != 0;
         }
         w->upload(options);
         *out = new omni_model{std::move(w), std::move(c)};

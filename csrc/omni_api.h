@@ -58,6 +58,7 @@ typedef struct omni_info {
 typedef struct omni_load {   /* how weights are kept                                     */
     int32_t map;             /* what the CPU works on stays in the file, read when looked at: 1, or -1 not, or 0 if it is large */
     int32_t host_experts;    /* 1: matrices of experts stay with the CPU, whatever the device */
+    int32_t packed;          /* 1: matrices the CPU works on are rearranged for its kernels as they are read, so not mapped */
 } omni_load;
 
 enum omni_kv { OMNI_KV_F32, OMNI_KV_F16, OMNI_KV_Q8_0 };  /* types of a KV cache; F32 is the reference */

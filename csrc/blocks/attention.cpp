@@ -9,10 +9,10 @@
 namespace omni {
 
 attention::attention(const loader & l, const attention_hparams & hp)
-    : hp(hp), q(l.weight("attn_q.weight", {hp.n_embd, hp.n_head * hp.head_dim})),
-      k(l.weight("attn_k.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
-      v(l.weight("attn_v.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
-      o(l.weight("attn_output.weight", {hp.n_head * hp.head_dim, hp.n_embd})), q_norm(hp.qk_norm ? l.f32("attn_q_norm.weight", {hp.head_dim}) : nullptr),
+    : hp(hp), q(l.matrix("attn_q.weight", {hp.n_embd, hp.n_head * hp.head_dim})),
+      k(l.matrix("attn_k.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
+      v(l.matrix("attn_v.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
+      o(l.matrix("attn_output.weight", {hp.n_head * hp.head_dim, hp.n_embd})), q_norm(hp.qk_norm ? l.f32("attn_q_norm.weight", {hp.head_dim}) : nullptr),
       k_norm(hp.qk_norm ? l.f32("attn_k_norm.weight", {hp.head_dim}) : nullptr), cache(l, hp.n_head_kv, hp.head_dim) {}
 
 ggml_tensor * attention::build(graph & g, ggml_tensor * x, const kv_inputs & in) const {

@@ -7,7 +7,7 @@ namespace omni {
 
 decoder_lm::decoder_lm(const loader & l, const stack_hparams & hp, const std::string & head_name, int64_t n_vocab)
     : hp(hp), blocks(l.scope("blk"), hp), n_vocab(n_vocab), norm(l.f32("output_norm.weight", {hp.n_embd})),
-      head(l.weight(head_name, {hp.n_embd, n_vocab})) {}
+      head(l.matrix(head_name, {hp.n_embd, n_vocab})) {}
 
 omni_info decoder_lm::info() const {
     omni_info i{};
@@ -42,7 +42,7 @@ void decoder_lm::build(graph & g, int64_t n_added, int64_t accept_layer) const {
 }
 
 projection::projection(const loader & l, int64_t n_in, int64_t n_ff, int64_t n_out)
-    : fc1(l.weight("fc1.weight", {n_in, n_ff})), fc1_b(l.f32("fc1.bias", {n_ff})), fc2(l.weight("fc2.weight", {n_ff, n_out})),
+    : fc1(l.matrix("fc1.weight", {n_in, n_ff})), fc1_b(l.f32("fc1.bias", {n_ff})), fc2(l.matrix("fc2.weight", {n_ff, n_out})),
       fc2_b(l.f32("fc2.bias", {n_out})) {}
 
 ggml_tensor * projection::build(graph & g, ggml_tensor * x) const {

@@ -16,9 +16,9 @@ moe_hparams::moe_hparams(const gguf_keys & kv)
 
 moe_mlp::moe_mlp(const loader & l, int64_t n_embd, const moe_hparams & hp)
     : hp(hp), router(l.f32("ffn_gate_inp.weight", {n_embd, hp.n_expert})),
-      gate(l.weight("ffn_gate_exps.weight", {n_embd, hp.n_ff, hp.n_expert})),
-      up(l.weight("ffn_up_exps.weight", {n_embd, hp.n_ff, hp.n_expert})),
-      down(l.weight("ffn_down_exps.weight", {hp.n_ff, n_embd, hp.n_expert})) {
+      gate(l.matrix("ffn_gate_exps.weight", {n_embd, hp.n_ff, hp.n_expert})),
+      up(l.matrix("ffn_up_exps.weight", {n_embd, hp.n_ff, hp.n_expert})),
+      down(l.matrix("ffn_down_exps.weight", {hp.n_ff, n_embd, hp.n_expert})) {
     if (hp.n_ff_shared) {
         shared_gate = l.f32("ffn_gate_inp_shexp.weight", {n_embd});
         shared.emplace(l, n_embd, hp.n_ff_shared, "_shexp");

@@ -91,6 +91,17 @@ ggml_backend_buffer_type_t device::buffer_type() const { return ggml_backend_dev
 
 ggml_backend_buffer_type_t device::host_buffer_type() const { return ggml_backend_dev_buffer_type(cpu_); }
 
+std::vector<ggml_backend_buffer_type_t> device::packed_buffer_types() const {
+    const auto types = cpu_function<ggml_backend_dev_get_extra_bufts_t>(cpu_, "ggml_backend_dev_get_extra_bufts")(cpu_);
+    std::vector<ggml_backend_buffer_type_t> list;
+    for (auto * type = types; type && *type; type++) {
+        list.push_back(*type);
+    }
+    return list;
+}
+
+bool device::runs(const ggml_tensor * op) const { return ggml_backend_dev_supports_op(cpu_, op); }
+
 buffer_ptr device::host_buffer(void * data, size_t n) const {
     return buffer_ptr(ggml_backend_dev_buffer_from_host_ptr(cpu_, data, n, n));
 }

@@ -35,6 +35,9 @@ class device {
     bool is_cpu() const;
     ggml_backend_buffer_type_t buffer_type() const;
     ggml_backend_buffer_type_t host_buffer_type() const;         // of the CPU, whatever this device is
+    // Where the CPU keeps the left side of a product rearranged for its kernels; those of this machine, the best first.
+    std::vector<ggml_backend_buffer_type_t> packed_buffer_types() const;
+    bool runs(const ggml_tensor * op) const;                     // whether the CPU does, its weights where they are
     buffer_ptr host_buffer(void * data, size_t n) const;         // memory that is there already, as one of the CPU's
 
     // The backends of one session, this device's first and the CPU last, each with the abort callback set.

@@ -103,7 +103,12 @@ void weights::upload(const load_options & how) {
     for (const auto & [name, t] : tensors_) {
         const bool host = device_->is_cpu() || (how.host_experts && name.find("_exps.") != std::string::npos);
         (host ? on_host : on_device).push_back(name);
-        n_host += host ? ggml_nbytes(t) : 0;
+    }
+    if (how.packed) {
+        pack(on_host);
+    }
+    for (const std::string & name : on_host) {
+        n_host += tensors_.at(name)->buffer ? 0 : ggml_nbytes(tensors_.at(name));
     }
     if (how.map == load_options::map_always || (how.map == load_options::map_large && n_host >= min_mapped_bytes)) {
         map(on_host);
@@ -115,16 +120,20 @@ void weights::upload(const load_options & how) {
     if (!f) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", file_->path().c_str());
     }
-    const buffer_ptr * mapped = file_map_ ? &buffers_[0] : nullptr;
     for (const auto & [name, t] : tensors_) {
-        if (!mapped || t->buffer != mapped->get()) {
+        if (!mapped_.count(name)) {
             read(name, f.get());
         }
     }
     for (const auto & [name, t] : tensors_) {
         char head[256];
         const size_t n = std::min(sizeof(head), ggml_nbytes(t));
-        ggml_backend_tensor_get(t, head, 0, n);
+        if (packed_.count(name)) {  // whose bytes nobody gives back
+            seek(name, f.get());
+            take(name, f.get(), head, n);
+        } else {
+            ggml_backend_tensor_get(t, head, 0, n);
+        }
         fingerprint_ = omni::fingerprint(name.data(), name.size(), fingerprint_ ^ uint64_t(t->type));
         fingerprint_ = omni::fingerprint(t->ne, sizeof(t->ne), fingerprint_);
         fingerprint_ = omni::fingerprint(head, n, fingerprint_);
@@ -144,13 +153,41 @@ void weights::map(const std::vector<std::string> & names) {
     for (const std::string & name : names) {
         ggml_tensor * t = tensors_.at(name);
         const uint64_t offset = file_->tensor_offset(name);
-        const bool     as_is  = file_->tensor(name)->type == t->type;
+        const bool     as_is  = file_->tensor(name)->type == t->type && !t->buffer;
         if (as_is && offset % alignment == 0 && offset + ggml_nbytes(t) <= file_map_->size()) {
             ggml_backend_tensor_alloc(buffer.get(), t, file_map_->data() + offset);
             n_bytes_ += int64_t(ggml_nbytes(t));
+            mapped_.insert(name);
         }
     }
     buffers_.push_back(std::move(buffer));
+}
+
+// Asks about the product that a matrix, or the matrices of experts, are for.
+static bool can_pack(const device & d, ggml_tensor * w, ggml_backend_buffer_type_t type) {
+    const buffer_ptr  nowhere(ggml_backend_buft_alloc_buffer(type, 0));
+    const context_ptr c(ggml_init({/*.mem_size =*/4 * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
+    ggml_tensor * x = ggml_new_tensor_3d(c.get(), GGML_TYPE_F32, w->ne[0], 1, 8);
+    ggml_tensor * y = w->ne[2] == 1 ? ggml_mul_mat(c.get(), w, x)
+                                    : ggml_mul_mat_id(c.get(), w, x, ggml_new_tensor_2d(c.get(), GGML_TYPE_I32, 1, 8));
+    w->buffer = nowhere.get();
+    const bool yes = nowhere && d.runs(y);
+    w->buffer = nullptr;
+    return yes;
+}
+
+void weights::pack(const std::vector<std::string> & names) {
+    for (ggml_backend_buffer_type_t type : device_->packed_buffer_types()) {
+        std::vector<std::string> able;
+        for (const std::string & name : names) {
+            ggml_tensor * t = tensors_.at(name);
+            if (matrices_.count(name) && !t->buffer && file_->tensor(name)->type == t->type && can_pack(*device_, t, type)) {
+                able.push_back(name);
+            }
+        }
+        allocate(able, type);
+        packed_.insert(able.begin(), able.end());
+    }
 }
 
 void weights::allocate(const std::vector<std::string> & names, ggml_backend_buffer_type_t type) {
@@ -176,25 +213,33 @@ void weights::allocate(const std::vector<std::string> & names, ggml_backend_buff
     buffers_.push_back(std::move(buffer));
 }
 
-void weights::read(const std::string & name, FILE * f) const {
-    ggml_tensor * t = tensors_.at(name);
+void weights::seek(const std::string & name, FILE * f) const {
     if (fseeko(f, off_t(file_->tensor_offset(name)), SEEK_SET) != 0) {
         fail(OMNI_ERROR_IO, "%s: tensor '%s' lies outside the file", file_->path().c_str(), name.c_str());
     }
+}
+
+void weights::take(const std::string & name, FILE * f, void * to, size_t n) const {
+    if (fread(to, 1, n, f) != n) {
+        fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
+    }
+}
+
+void weights::read(const std::string & name, FILE * f) const {
+    ggml_tensor * t = tensors_.at(name);
+    seek(name, f);
     if (file_->tensor(name)->type != t->type) {
         widen(name, f);
         return;
     }
     const bool   host = ggml_backend_buffer_is_host(t->buffer);
     const size_t n    = ggml_nbytes(t);
-    const size_t step = host ? n : size_t(16) << 20;
+    const size_t step = host || packed_.count(name) ? n : size_t(16) << 20;
     std::vector<char> chunk(host ? 0 : std::min(step, n));
     for (size_t at = 0; at < n; at += step) {
         const size_t m = std::min(step, n - at);
         char * to = host ? static_cast<char *>(t->data) : chunk.data();
-        if (fread(to, 1, m, f) != m) {
-            fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
-        }
+        take(name, f, to, m);
         if (!host) {
             ggml_backend_tensor_set(t, to, at, m);
         }
@@ -207,9 +252,7 @@ void weights::widen(const std::string & name, FILE * f) const {
     const int64_t n = ggml_nelements(t);
     std::vector<ggml_fp16_t> stored(n);
     std::vector<float>       wide(n);
-    if (fread(stored.data(), sizeof(ggml_fp16_t), stored.size(), f) != stored.size()) {
-        fail(OMNI_ERROR_FORMAT, "%s: the file ends inside tensor '%s'", file_->path().c_str(), name.c_str());
-    }
+    take(name, f, stored.data(), stored.size() * sizeof(ggml_fp16_t));
     ggml_fp16_to_fp32_row(stored.data(), wide.data(), n);
     ggml_backend_tensor_set(t, wide.data(), 0, wide.size() * sizeof(float));
 }
@@ -219,6 +262,12 @@ loader::loader(weights & w, std::string prefix, std::string component, bool wide
 
 ggml_tensor * loader::weight(const std::string & name, const shape & ne) const {
     return w_->request(path(name), ne, /*f32_only =*/false, widen_);
+}
+
+ggml_tensor * loader::matrix(const std::string & name, const shape & ne) const {
+    ggml_tensor * t = weight(name, ne);
+    w_->matrices_.insert(path(name));
+    return t;
 }
 
 ggml_tensor * loader::f32(const std::string & name, const shape & ne) const {

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct load_options {
     enum { map_large = 0, map_always = 1, map_never = -1 };
     int  map          = map_large;  // whether weights that the CPU works on stay in the file, read when looked at
     bool host_experts = false;      // matrices of experts stay with the CPU, whatever the device
+    bool packed       = false;      // matrices the CPU works on are rearranged for its kernels as they are read
 };
 
 class loader;
@@ -60,8 +62,11 @@ class weights {
   private:
     friend class loader;
     ggml_tensor * request(const std::string & name, const shape & ne, bool f32_only, bool widen);
+    void pack(const std::vector<std::string> & names);       // those of the matrices that this CPU has such kernels for
     void map(const std::vector<std::string> & names);        // tensors that stay in the file
     void allocate(const std::vector<std::string> & names, ggml_backend_buffer_type_t type);
+    void seek(const std::string & name, FILE * file) const;
+    void take(const std::string & name, FILE * file, void * to, size_t n) const;
     void read(const std::string & name, FILE * file) const;  // into its buffer
     void widen(const std::string & name, FILE * file) const; // the same, of f16 that is computed with as f32
 
@@ -72,6 +77,7 @@ class weights {
     std::unique_ptr<mapped_file>     file_map_;
     std::vector<buffer_ptr>          buffers_;
     std::map<std::string, ggml_tensor *> tensors_;
+    std::set<std::string>            matrices_, packed_, mapped_;
     std::vector<state_spec>          states_;
     int64_t                          n_bytes_ = 0;
     uint64_t                         fingerprint_ = 0;
@@ -88,7 +94,8 @@ class loader {
     // F16 matrices become F32 as they are read: a product with F16 weights would round its other side to F16 as well.
     loader widened() const { return loader(*w_, prefix_, component_, true); }
 
-    ggml_tensor * weight(const std::string & name, const shape & ne) const;  // a matrix, of any type
+    ggml_tensor * weight(const std::string & name, const shape & ne) const;  // a matrix or table, of any type
+    ggml_tensor * matrix(const std::string & name, const shape & ne) const;  // only ever the left side of a product
     ggml_tensor * f32(const std::string & name, const shape & ne) const;     // norms, biases, convolutions
 
     state_slot state_zeros(const shape & ne) const;

@@ -99,6 +99,10 @@ class Model(Handle):
         are large. A mapped file must not be written to while it is in use.
     experts : str
         Where the matrices of experts are: ``"device"``, or ``"cpu"`` to leave them in the host's memory.
+    packed : bool
+        Whether matrices the CPU works on are rearranged for its kernels as they are read, where it has such
+        (q4_0 and the k types, mostly): faster, above all for prompts, but in memory and not mapped. Rounding
+        differs.
 
     Raises
     ------
@@ -120,12 +124,13 @@ class Model(Handle):
         *,
         mapped: bool | None = None,
         experts: str = "device",
+        packed: bool = False,
     ) -> None:
         if experts not in ("device", "cpu"):
             raise errors.ArgumentError(f"experts is {experts!r}, expected 'device' or 'cpu'")
         how = ffi.new("omni_load *")
         how.map = 0 if mapped is None else 1 if mapped else -1
-        how.host_experts = experts == "cpu"
+        how.host_experts, how.packed = experts == "cpu", packed
         out = ffi.new("omni_model **")
         with checked() as call:
             call(lib.omni_model_load, device.pointer, os.fsencode(path), component.encode(), how, out)
