@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from tiny_omni import omni_checkpoint
 
 from pyomni import errors
-from pyomni.convert import FILE_TYPES, convert, convert_files
+from pyomni.convert import FILE_TYPES, convert, convert_files, encode
 from pyomni.convert.json_config import Config
 from pyomni.convert.qwen3_omni import OmniArchitecture
 from pyomni.convert.random_omni_config import ROLE_IDS, omni_configs
@@ -334,6 +334,16 @@ def test_networks_that_do_not_fit_are_refused(
         OmniArchitecture.read(
             Config(tmp_path / "config.json", config), Config(tmp_path / "p.json", preprocessor)
         )
+
+
+def test_where_nothing_was_compiled_only_k_types_are_missing(
+    folder: Path, files: dict[str, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encode, "_native", lambda: None)
+    written = convert_files(folder, tmp_path / "q8_0.gguf", "q8_0")
+    assert [path.read_bytes() for path in written] == [path.read_bytes() for path in files["q8_0"]]
+    with pytest.raises(errors.UnsupportedModel, match=r"type q._k needs pyomni's compiled module"):
+        convert(folder, tmp_path / "q4_k.gguf", "q4_k")
 
 
 def test_progress_counts_all_files(folder: Path, tmp_path: Path) -> None:
