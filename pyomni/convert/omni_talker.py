@@ -66,8 +66,8 @@ class OmniTalker:
         n_embd, n_in, n_ff = self.stack.n_embd, self.n_embd_thinker, self.n_ff_proj
         codes = (self.n_vocab, n_embd)
         planned = [
-            copy("talker.codec_embd.weight", "talker.model.codec_embedding.weight", codes, Role.CODES),
-            copy("talker.codec_head.weight", "talker.codec_head.weight", codes, Role.CODES),
+            copy("talker.codec_embd.weight", "talker.model.codec_embedding.weight", codes, Role.DELICATE),
+            copy("talker.codec_head.weight", "talker.codec_head.weight", codes, Role.DELICATE),
         ]
         for name, source in PROJECTIONS:
             o, s = f"talker.{name}.fc", f"talker.{source}.linear_fc"

@@ -144,7 +144,7 @@ class OmniVision:
                 o + "patch_embd.weight",
                 s + "patch_embed.proj.weight",
                 patch,
-                Role.CODES,
+                Role.DELICATE,
                 out=(n, self.n_patch),
             ),
             copy(o + "patch_embd.bias", s + "patch_embed.proj.bias", (n,)),

@@ -40,7 +40,7 @@ class Role(Enum):
     MATRIX = "attention, projections, the head over text: a step above the smallest types"
     FINE = "of a small network that much depends on: not below Q8_0"
     TABLE = "rows are looked up, which devices do for no K type: not below Q8_0"
-    CODES = "over codec ids, where a slip is heard: not below 16 bits"
+    DELICATE = "codec tables and heads, where a slip is heard, and convolutions: not below 16 bits"
     WIDE_MATRIX = "its input exceeds F16's range: never F16, and not below BF16"
     STORED_HALF = "computed with as F32, stored as F16 to be small"
     FLOAT = "stays F32: norms, biases, routers, everything of the codec and of the speaker encoder"

@@ -13,8 +13,8 @@ __all__ = ["FILE_TYPES", "check_type", "file_type_number", "n_bytes", "tensor_ty
 
 Type = GGMLQuantizationType
 
-_ALL = (Role.BULK, Role.MATRIX, Role.FINE, Role.TABLE, Role.CODES, Role.WIDE_MATRIX)
-_HALF = {Role.CODES: Type.BF16, Role.WIDE_MATRIX: Type.BF16}
+_ALL = (Role.BULK, Role.MATRIX, Role.FINE, Role.TABLE, Role.DELICATE, Role.WIDE_MATRIX)
+_HALF = {Role.DELICATE: Type.BF16, Role.WIDE_MATRIX: Type.BF16}
 _BEST = {Role.MATRIX: Type.Q6_K, Role.FINE: Type.Q8_0, Role.TABLE: Type.Q8_0, **_HALF}
 
 # file type: (ggml's number for general.file_type, type by role); what is not named is F32.

@@ -104,7 +104,7 @@ class OmniArchitecture:
         """A component's tensors in file order, stacked experts last: the rest is read for every token."""
         if component == "code_predictor":
             assert self.code_predictor is not None
-            planned = self.code_predictor.tensors(table=Role.CODES, head=Role.CODES)
+            planned = self.code_predictor.tensors(table=Role.DELICATE, head=Role.DELICATE)
         else:
             planned = getattr(self, component).tensors()
         return sorted(planned, key=lambda tensor: "_exps." in tensor.name)
