@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyomni.errors import AudioError as AudioError
     from pyomni.errors import Cancelled as Cancelled
     from pyomni.errors import ContextFull as ContextFull
+    from pyomni.errors import DownloadError as DownloadError
     from pyomni.errors import ImageError as ImageError
     from pyomni.errors import InternalError as InternalError
     from pyomni.errors import ModelFileError as ModelFileError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pyomni.errors import SessionBusy as SessionBusy
     from pyomni.errors import UnsupportedModel as UnsupportedModel
     from pyomni.errors import VideoError as VideoError
+    from pyomni.hub.pulling import pull as pull
     from pyomni.options import SpeechOptions as SpeechOptions
     from pyomni.voices import Voice as Voice
 
@@ -58,12 +60,14 @@ _WHERE = {
     "Voice": "voices",
     "devices": "_binding",
     "load": "api",
+    "pull": "hub.pulling",
     **dict.fromkeys(
         (
             "ArgumentError",
             "AudioError",
             "Cancelled",
             "ContextFull",
+            "DownloadError",
             "ImageError",
             "InternalError",
             "ModelFileError",

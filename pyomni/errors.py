@@ -12,6 +12,7 @@ __all__ = [
     "AudioError",
     "Cancelled",
     "ContextFull",
+    "DownloadError",
     "ImageError",
     "InternalError",
     "ModelFileError",
@@ -36,6 +37,10 @@ class ArgumentError(PyOmniError, ValueError):
 
 class ModelFileError(PyOmniError, OSError):
     """A model file could not be read or written."""
+
+
+class DownloadError(ModelFileError):
+    """A model could not be fetched: no such repository, no connection, other bytes than were promised."""
 
 
 class OutputFileError(PyOmniError, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cache_folder", "data_folder"]
+__all__ = ["cache_folder", "data_folder", "models_folder"]
 
 
 def cache_folder() -> Path:
@@ -20,3 +20,9 @@ def data_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("pyomni", appauthor=False))
+
+
+def models_folder() -> Path:
+    """Return the folder of pulled models: ``$PYOMNI_MODELS``, else ``models`` in the data folder."""
+    named = os.environ.get("PYOMNI_MODELS")
+    return Path(named) if named else data_folder() / "models"

@@ -12,6 +12,8 @@ from pyomni.api.omni import OmniModel
 from pyomni.api.reply import Reply, ReplyEvent, ReplyStream
 from pyomni.api.result import Speech, SpeechStream
 from pyomni.errors import ModelFileError
+from pyomni.hub.names import Name, closest
+from pyomni.hub.store import find
 from pyomni.metadata import is_omni
 
 __all__ = [
@@ -45,8 +47,10 @@ def load(
     Parameters
     ----------
     path : path, optional
-        A GGUF file made by ``pyomni convert``; of several side by side, any. Without one,
-        ``$PYOMNI_MODEL``; without that, a toy model that makes noise instead of speech.
+        A GGUF file made by ``pyomni convert``; of several side by side, any. Or the name of a model that
+        ``pyomni pull`` fetched, such as ``qwen3-tts-0.6b-customvoice:q8_0`` or ``owner/repo``; without a type
+        the default one, else any that is here. Without either, ``$PYOMNI_MODEL``; without that, a toy model
+        that makes noise instead of speech.
     device : str
         ``auto``, ``cpu``, or a name from ``pyomni.devices()``.
     threads : int, optional
@@ -66,13 +70,13 @@ def load(
     Raises
     ------
     ModelFileError
-        The file cannot be read.
+        The file cannot be read, or no model of this name was pulled.
     ModelFormatError
         It is not a model file, or a damaged one.
     UnsupportedModel
         It is one this build cannot run.
     ArgumentError
-        No such device, or a count below 1.
+        No such device, a count below 1, or a name with an unknown type.
     OutOfMemory
         The weights do not fit.
     """
@@ -84,10 +88,14 @@ def load(
 def model_path(path: PathLike | None = None) -> Path:
     """Return the file `load` opens: `path`, else ``$PYOMNI_MODEL``, else the toy model.
 
+    What exists under the path is taken before what a name means.
+
     Raises
     ------
     ModelFileError
-        It is not there, or a folder.
+        It is not there, or a folder, or a name of nothing that was pulled.
+    ArgumentError
+        A name with an unknown type.
     """
     if path is None:
         path = os.environ.get("PYOMNI_MODEL") or None
@@ -96,11 +104,23 @@ def model_path(path: PathLike | None = None) -> Path:
 
         return Path(toy_model_path())
     found = Path(path)
+    if found.is_file():
+        return found
+    text = os.fspath(path)
+    name = Name.parse(text)
+    if name and (pulled := find(name)):
+        return pulled.path
     if found.is_dir():
         raise ModelFileError(
-            f"model {os.fspath(path)!r} is a folder, expected a GGUF file; "
+            f"model {text!r} is a folder, expected a GGUF file; "
             "`pyomni convert` makes one from a checkpoint folder"
         )
-    if not found.exists():
-        raise ModelFileError(f"model {os.fspath(path)!r} does not exist, expected a GGUF file")
-    return found
+    if found.exists():
+        return found  # a pipe, say; whoever reads it says what is wrong with it
+    if name:
+        raise ModelFileError(
+            f"model {text!r} is not here, expected it pulled; `pyomni pull {name}` fetches it"
+        )
+    raise ModelFileError(
+        f"model {text!r} does not exist, expected a GGUF file or a model's name{closest(text)}"
+    )

@@ -72,8 +72,8 @@ def flags(parser: argparse.ArgumentParser, *, model: bool = True, device: bool =
         parser.add_argument(
             "-m",
             "--model",
-            metavar="PATH",
-            help="model file; else $PYOMNI_MODEL, else a toy model that makes noise",
+            metavar="PATH|NAME",
+            help="model file or a pulled model's name; else $PYOMNI_MODEL, else a toy model that makes noise",
         )
     if device:
         parser.add_argument("--device", default="auto", help="auto, cpu, cuda0, vulkan0, ... (default auto)")

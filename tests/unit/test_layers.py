@@ -21,7 +21,7 @@ PYTHON_LAYERS = (
     {"components"},
     {"pipelines"},
     {"convert"},
-    {"toy"},
+    {"hub", "toy"},
     {"api"},
     {"bench", "compat"},
     {"cli", "server"},
