@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from sizes import CODEC, FRAME, RATE
 from talker_model import Voice
+from transformers import MimiConfig
 from train_wave import load_codec
 
 from qwen_tts import Qwen3TTSModel  # isort: skip
@@ -55,6 +56,7 @@ ENCODER = {
     "sampling_rate": RATE,
     "_frame_rate": RATE / FRAME,
     "use_conv_shortcut": False,
+    "tie_word_embeddings": False,
     "sliding_window": 250,
 }
 
@@ -85,6 +87,7 @@ def write_codec(work: Path, out: Path) -> None:
         raise RuntimeError(f"codec tensors missing {missing} or unexpected {unexpected}: none expected")
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out, safe_serialization=True)
+    config["encoder_config"] = MimiConfig(**ENCODER).to_dict()  # with every key, as in the release
     (out / "config.json").write_text(json.dumps(config, indent=1))
     features = {
         "feature_extractor_type": "EncodecFeatureExtractor",
