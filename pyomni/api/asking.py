@@ -95,14 +95,38 @@ class Asker:
                 f"the saved conversation has tokens from {min(ids)} to {max(ids)}, expected tokens below "
                 f"{meta.n_vocab}: it was made with another model"
             )
+        if meta.speaks and len(saved.held.thought) != np.count_nonzero(saved.held.marks):
+            raise ArgumentError(
+                f"the saved conversation has {len(saved.held.thought)} hidden rows for "
+                f"{np.count_nonzero(saved.held.marks)} positions of media, expected as many: it was "
+                "made with another model"
+            )
         for message in saved.messages:
             for part in message["content"] if isinstance(message["content"], list) else ():
                 for value in part.values():
-                    if isinstance(value, Perceived) and value.rows.shape[1] != meta.n_embd:
-                        raise ArgumentError(
-                            f"the saved conversation holds rows of width {value.rows.shape[1]}, expected "
-                            f"{meta.n_embd}: it was made with another model"
-                        )
+                    if isinstance(value, Perceived):
+                        self._check_rows(value)
+
+    def _check_rows(self, medium: Perceived) -> None:
+        steps, h, w = medium.grid or (0, 0, 0)
+        n = steps * (h // self._layout.merge) * (w // self._layout.merge)
+        good = medium.rows.shape == (n if medium.grid else len(medium.rows), self._meta.n_embd)
+        more = medium.deepstack
+        if more is not None:
+            good = (
+                good and more.dtype == np.float32 and more.ndim == 3 and more.shape[1:] == medium.rows.shape
+            )
+            good = good and len(more) == self._meta.headers["thinker"].u32("thinker.n_deepstack")
+        if (medium.kind == "audio") != (medium.grid is None):
+            good = False
+        if not good:
+            raise ArgumentError(
+                f"the saved conversation holds {medium.kind} as rows of shape {list(medium.rows.shape)}, "
+                f"expected rows of width {self._meta.n_embd}, one for each place: it was made with "
+                "another model"
+            )
+        if medium.sound is not None:
+            self._check_rows(medium.sound)
 
     def prompt_so_far(self, messages: Sequence[Mapping[str, Any]]) -> tuple[Prompt, list[dict[str, Any]]]:
         """Return a prompt that begins with a conversation between two turns, and its messages, perceived."""

@@ -21,12 +21,12 @@ from pyomni.errors import ArgumentError
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
+from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.cloning import Cloner
 from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.keep import file_identity, kept_for_voices
 from pyomni.pipelines.long import Made, perform, perform_codes, resumed, start
 from pyomni.pipelines.resume import SavedSpeech
-from pyomni.pipelines.speech import Timings
 from pyomni.voices import Voice
 
 if TYPE_CHECKING:

@@ -90,7 +90,8 @@ class OmniModel:
         messages : list of dict
             With ``role`` and ``content``, as in the OpenAI API or Hugging Face: text, or parts of text, audio
             (a path, bytes, or float samples with their rate), image (a path, bytes or PIL image) and video (a
-            path). The last is a user's.
+            path, bytes, or frames with their rate; ``fps``, ``max_frames``, ``min_pixels``, ``max_pixels``
+            and, with `audio_in_video`, ``sound`` beside it). The last is a user's.
         speak : bool
             Speak the answer as well.
         voice : str, optional

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, SessionBusy
+from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, save, start
-from pyomni.pipelines.speech import Timings
 
 __all__ = ["Speech", "SpeechStream", "SpokenPiece", "join", "speech_of"]
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
-from pyomni.pipelines.speech import Event, Timings
+from pyomni.pipelines.speech import Event
 
 __all__ = ["CARRIED_TOKENS", "Follower", "run"]
 

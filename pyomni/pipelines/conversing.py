@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.pipelines.blocks import Blocks, Timings
 from pyomni.pipelines.bridge import Writer
 from pyomni.pipelines.long import Frames
 from pyomni.pipelines.omni import Answering, OmniEngine
-from pyomni.pipelines.speech import Blocks, Timings
 from pyomni.pipelines.thinking import ThinkTimings
 
 __all__ = ["Answer", "Bit", "converse", "converse_many"]

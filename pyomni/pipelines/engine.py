@@ -14,12 +14,13 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
 from pyomni.options import GenerationOptions
 from pyomni.pipelines.arriving import Arriving, ArrivingRequest, TrailingPrompt, trailing_prompt
+from pyomni.pipelines.blocks import Timings, pcm_blocks
 from pyomni.pipelines.keep import Kept
 from pyomni.pipelines.priming import Prefixes, Primed
 from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
 from pyomni.pipelines.resume import SavedSpeech
 from pyomni.pipelines.sessions import CONTEXT_STEP, SpeechSessions, rounded
-from pyomni.pipelines.speech import Event, Point, Request, Timings, generate, pcm_blocks
+from pyomni.pipelines.speech import Event, Point, Request, generate
 
 if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder

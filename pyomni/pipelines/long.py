@@ -20,10 +20,11 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, InternalError
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import carry
+from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.prompt import PromptLayout
 from pyomni.pipelines.resume import SavedSpeech
-from pyomni.pipelines.speech import Event, Timings
+from pyomni.pipelines.speech import Event
 
 __all__ = [
     "FADE_S",

@@ -22,11 +22,12 @@ from pyomni.errors import (
 )
 from pyomni.options import GenerationOptions, SpeechOptions, guard_frames
 from pyomni.pipelines.arriving import ArrivingRequest
+from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.bridge import Projections, TalkerLayout, Writer, lay_out, talker_prompt
 from pyomni.pipelines.held import Held, Prompt, longest
 from pyomni.pipelines.saved_chat import SavedChat
 from pyomni.pipelines.sessions import SpeechSessions, rounded
-from pyomni.pipelines.speech import Event, Request, Timings, generate
+from pyomni.pipelines.speech import Event, Request, generate
 from pyomni.pipelines.thinking import TextEvent, TextRequest, TextRules, ThinkTimings, write
 
 if TYPE_CHECKING:

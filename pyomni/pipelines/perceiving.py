@@ -106,8 +106,10 @@ class Perceiver:
             max_frames=part.extra.get("max_frames", MAX_FRAMES), **_bounds(part),
         )  # fmt: skip
         sound = None
-        if with_sound and not isinstance(part.source, (tuple, list)):
-            heard = read_sound(part.source)
+        if with_sound:
+            heard = part.extra.get("sound")
+            if heard is None and not isinstance(part.source, (tuple, list)):
+                heard = read_sound(part.source)
             sound = None if heard is None else self._hear(heard, part.where)
         key = content_key(
             "video", repr((film.grid, film.seconds_per_step)), sound.key if sound else "", *_frames(film)

@@ -9,6 +9,7 @@ number of its ``sound``) and ``next_position``. Tensors: ``media.n.rows`` F32 an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from pyomni.pipelines.saved import Kind, pack, unpack
 
 __all__ = ["KIND", "SavedChat"]
 
+KINDS = ("audio", "image", "video")
 KIND = Kind("pyomni-chat", 1, "the saved conversation", "Conversation.save")
 
 
@@ -99,6 +101,8 @@ class SavedChat:
                     steps, height, width = one["grid"]
                     grid = int(steps), int(height), int(width)
                 kind, key, seconds = str(one["kind"]), str(one["key"]), float(one["seconds_per_step"])
+                if kind not in KINDS or not re.fullmatch("[0-9a-f]{64}", key):
+                    raise ValueError(f"a medium is {kind!r} with key {key[:70]!r}")
                 media.append(Perceived(kind, rows, deepstack, key, grid, seconds, sound))
             messages = _with(about["messages"], media[::-1])
             held, lane = Held(), None
@@ -112,7 +116,7 @@ class SavedChat:
 
 def _held(tensors: Mapping[str, npt.NDArray[Any]], next_position: float) -> Held:
     ids, positions, marks = tensors["ids"], tensors["positions"], tensors["marks"]
-    n = len(positions)
+    n, thought = len(positions), tensors["thought"]
     if (
         ids.ndim != 1
         or ids.dtype != np.int32
@@ -121,7 +125,10 @@ def _held(tensors: Mapping[str, npt.NDArray[Any]], next_position: float) -> Held
         or n > len(ids)
     ):
         raise ValueError(f"{len(ids)} ids with {n} positions and {len(marks)} marks")
-    return Held(ids.tolist(), positions, marks, next_position, tensors["thought"])
+    n_media = int(np.count_nonzero(marks))
+    if thought.dtype != np.float32 or thought.ndim != 2 or len(thought) not in (0, n_media):
+        raise ValueError(f"{list(thought.shape)} hidden rows for {n_media} positions of media")
+    return Held(ids.tolist(), positions, marks, next_position, thought)
 
 
 def _without(value: Any, media: list[Perceived]) -> Any:

@@ -10,10 +10,11 @@ from fakes import HOP, N_GROUPS, FakeCodec, FakePredictor, FakeTalker, small_met
 
 from pyomni.errors import InternalError
 from pyomni.options import Draw, GenerationOptions
+from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.long import Frames, InOrder, Made, Part, Script, faded, part_seed, perform, start
 from pyomni.pipelines.prompt import PromptLayout
-from pyomni.pipelines.speech import Event, Timings
+from pyomni.pipelines.speech import Event
 
 
 def engine(lanes: int = 1) -> SpeechEngine:

@@ -7,9 +7,9 @@ import pytest
 from fakes import HOP, N_GROUPS, FakeCodec
 
 from pyomni.errors import ModelFormatError
+from pyomni.pipelines.blocks import pcm_blocks
 from pyomni.pipelines.keep import Kept
 from pyomni.pipelines.priming import REFERENCE_WIDTH, Prefixes, Primed, hear
-from pyomni.pipelines.speech import pcm_blocks
 
 RNG = np.random.default_rng(0)
 FRAMES = list(RNG.integers(0, 9, (20, N_GROUPS)).astype(np.int32))

@@ -20,8 +20,9 @@ from fakes import (
 )
 
 from pyomni.options import Draw, GenerationOptions
+from pyomni.pipelines.blocks import Timings, pcm_blocks
 from pyomni.pipelines.prompt import TalkerPrompt
-from pyomni.pipelines.speech import Request, Timings, generate, pcm_blocks, predict_groups
+from pyomni.pipelines.speech import Request, generate, predict_groups
 from pyomni.sampling import uniforms
 
 META = small_metadata()
