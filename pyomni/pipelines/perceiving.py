@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.audio.clip import MAX_SECONDS
 from pyomni.audio.hearing import Hearing
-from pyomni.errors import ArgumentError, PyOmniError, UnsupportedModel
+from pyomni.errors import ArgumentError, PyOmniError, UnsupportedModel, VideoError
 from pyomni.pipelines.held import Perceived, Prompt
 from pyomni.pipelines.keep import content_key
 from pyomni.pipelines.positions import MediaLayout, Medium
@@ -82,7 +85,7 @@ class Perceiver:
     def _hear(self, source: Any, where: str) -> Perceived:
         if self._hearing is None:
             raise self._lacks("audio_encoder", f"{where} is audio")
-        mel = self._hearing.load(source)  # [n_frames, n_mels]
+        mel = self._hearing.load(_decoded(source))  # [n_frames, n_mels]
         key = content_key("audio", mel.tobytes())
         return self._remembered(key, lambda: Perceived("audio", self._ears().encode(mel), None, key))
 
@@ -109,7 +112,7 @@ class Perceiver:
         if with_sound:
             heard = part.extra.get("sound")
             if heard is None and not isinstance(part.source, (tuple, list)):
-                heard = read_sound(part.source)
+                heard = read_sound(part.source, MAX_SECONDS + 1)  # a longer one is refused, not cut
             sound = None if heard is None else self._hear(heard, part.where)
         key = content_key(
             "video", repr((film.grid, film.seconds_per_step)), sound.key if sound else "", *_frames(film)
@@ -201,6 +204,23 @@ def _medium(perceived: Perceived) -> Medium:
     if perceived.sound is not None:
         n_audio = len(perceived.sound.rows)
     return Medium(perceived.kind, n_audio, perceived.grid, perceived.seconds_per_step)
+
+
+def _decoded(source: Any) -> Any:
+    """Return the samples of a file that only the decoder of videos reads, such as AAC; else the source."""
+    import soundfile
+
+    if not isinstance(source, (str, os.PathLike, bytes)):
+        return source
+    try:
+        soundfile.info(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source))
+        return source
+    except (RuntimeError, TypeError, ValueError, OSError):
+        try:
+            heard = read_sound(source, MAX_SECONDS + 1)
+        except VideoError:  # what is wrong with it as audio says more
+            return source
+        return source if heard is None else heard
 
 
 def _bounds(part: MediaPart) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from pyomni.errors import (
     UnsupportedModel,
     VideoError,
 )
+from pyomni.pipelines.saved import pack, unpack
+from pyomni.pipelines.saved_chat import KIND
 
 TEXT = ChatOptions(greedy=True, max_tokens=4)
 
@@ -189,6 +191,55 @@ def test_damaged_bytes(model: OmniModel, saved: bytes, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="could not be read"):
         model.load_conversation(tmp_path / "nowhere")
     assert model.load_conversation(saved).messages[0]["content"] == "Be brief."
+
+
+def test_bytes_of_another_version_or_kind(model: OmniModel, saved: bytes) -> None:
+    about, tensors = unpack(KIND, saved)
+    newer = pack(KIND._replace(version=KIND.version + 1), about, tensors)
+    with pytest.raises(UnsupportedModel, match="a newer pyomni made it"):
+        model.load_conversation(newer)
+    with pytest.raises(ModelFormatError, match=r"of another kind, expected those of Conversation\.save"):
+        model.load_conversation(pack(KIND._replace(format="pyomni-speech"), about, tensors))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about, tensors: about.pop("messages"),
+        lambda about, tensors: about["messages"][0].pop("role"),
+        lambda about, tensors: about["messages"][1]["content"][0].update(audio={"medium": 7}),
+        lambda about, tensors: about["messages"][1]["content"][0].update(audio={"medium": "x"}),
+        lambda about, tensors: about["media"][0].update(kind="smell"),
+        lambda about, tensors: about["media"][0].update(key="nothing"),
+        lambda about, tensors: about["media"][0].update(grid=[1, 2]),
+        lambda about, tensors: about["media"][0].update(grid=[1, 4, 4]),
+        lambda about, tensors: about["media"][0].update(sound=5),
+        lambda about, tensors: about.update(media=[]),
+        lambda about, tensors: about.update(next_position="far"),
+        lambda about, tensors: tensors.update(ids=tensors["ids"][:-3]),
+        lambda about, tensors: tensors.update(ids=tensors["ids"] + 100_000),
+        lambda about, tensors: tensors.update(ids=tensors["ids"].astype(np.int64)),
+        lambda about, tensors: tensors.update(marks=tensors["marks"][1:]),
+        lambda about, tensors: tensors.update(positions=tensors["positions"][:, :2]),
+        lambda about, tensors: tensors.update(thought=tensors["thought"][1:]),
+        lambda about, tensors: tensors.update(thought=tensors["thought"][:0]),
+        lambda about, tensors: tensors.update(lane=tensors["lane"][:-9]),
+        lambda about, tensors: tensors.update(lane=tensors["lane"][:0]),
+        lambda about, tensors: tensors.pop("thought"),
+        lambda about, tensors: tensors.pop("media.0.rows"),
+        lambda about, tensors: tensors.update({"media.0.rows": tensors["media.0.rows"][:, 1:]}),
+        lambda about, tensors: tensors.update({"media.0.rows": tensors["media.0.rows"].astype(np.float64)}),
+    ],
+)
+def test_bytes_that_do_not_hold_together(
+    model: OmniModel, saved: bytes, change: Callable[[Any, Any], Any]
+) -> None:
+    about, tensors = unpack(KIND, saved)
+    change(about, tensors)
+    with pytest.raises((ModelFormatError, ArgumentError)):
+        model.load_conversation(pack(KIND, about, tensors))
+    assert len(model.reply(turn("x"), options=TEXT).tokens) == 4
+    assert model.load_conversation(saved).say("y", options=TEXT).n_reused > 10
 
 
 def test_what_cannot_be_saved(model: OmniModel) -> None:

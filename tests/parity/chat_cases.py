@@ -32,13 +32,11 @@ class Case:
 
     Attributes
     ----------
-    messages : (role, parts) in order; a part is text, or a letter and a number in brackets, such as ``[A1]``
-        for clip 1, ``[I0]`` for image 0, ``[V0]`` for video 0
-    spoken : whether codes are compared as well
+    messages : (role, parts) in order; a part is text, or a letter and a number in brackets: ``[A1]`` for clip
+        1, ``[I0]`` for image 0, ``[V0]`` for video 0, ``[H0]`` for video 0 heard with clip 1 as its sound
     """
 
     messages: tuple[tuple[str, tuple[str, ...]], ...]
-    spoken: bool = True
 
 
 def one(*parts: str, system: str = "") -> Case:
@@ -57,6 +55,7 @@ CASES = {
     # images and videos in one prompt: 4.57 fails on its own masks, so these are the mixtures there are
     "mixed": one("Look: ", "[I1]", " hear: ", "[A2]", " look: ", "[I2]", " and tell."),
     "film_and_clip": one("Hear: ", "[A1]", " watch: ", "[V1]", " and tell."),
+    "film_heard": one("[H0]", "And?"),
     "turns": Case(
         (
             ("system", ("Be kind.",)),
@@ -77,6 +76,11 @@ CASES = {
         )
     ),
 }
+
+
+def heard(name: str) -> bool:
+    """Return whether the sound tracks of a case's films are heard."""
+    return any(part.startswith("[H") for _, parts in CASES[name].messages for part in parts)
 
 
 def clip(number: int) -> npt.NDArray[np.float32]:
@@ -104,7 +108,7 @@ def film(number: int) -> tuple[npt.NDArray[np.uint8], float]:
 
 def medium(part: str) -> tuple[str, int] | None:
     """Return the letter and number of a part that is no text."""
-    if len(part) == 4 and part[0] == "[" and part[1] in "AIV" and part[3] == "]":
+    if len(part) == 4 and part[0] == "[" and part[1] in "AIVH" and part[3] == "]":
         return part[1], int(part[2])
     return None
 
@@ -127,8 +131,9 @@ def messages(name: str) -> list[dict[str, Any]]:
                     content.append({"type": "audio", "audio": (clip(number), RATE)})
                 case "I", number:
                     content.append({"type": "image", "image": picture(number)})
-                case _, number:
-                    content.append({"type": "video", "video": film(number), "min_pixels": 32 * 32})
+                case letter, number:
+                    seen = {"type": "video", "video": film(number), "min_pixels": 32 * 32}
+                    content.append({**seen, "sound": (clip(1), RATE)} if letter == "H" else seen)
         made.append({"role": role, "content": content if role == "user" else "".join(parts)})
     return made
 

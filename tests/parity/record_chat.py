@@ -51,6 +51,7 @@ class Official:
         ).eval()
         self.processor = Qwen3OmniMoeProcessor.from_pretrained(folder)
         self.rows: dict[str, Any] = {}
+        self.heard = False
         predict, speak = self.model.talker.code_predictor.generate, self.model.talker.generate
 
         def greedy(*args: Any, **kwargs: Any) -> Any:
@@ -61,7 +62,8 @@ class Official:
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             self.rows = kwargs
-            return speak(*args, **kwargs)
+            # the official code tells the thinker alone, so that its talker would count other places
+            return speak(*args, use_audio_in_video=self.heard, **kwargs)
 
         self.model.talker.code_predictor.generate = greedy
         self.model.talker.generate = watched
@@ -84,10 +86,13 @@ class Official:
                 elif letter == "I":
                     given["I"].append(Image.fromarray(chat_cases.picture(number)))
                 else:
+                    if letter == "H":
+                        given["A"].append(chat_cases.clip(1))
+                        video_kwargs["use_audio_in_video"] = True
                     frames, fps = chat_cases.film(number)
                     given["V"].append(torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()))
                     video_kwargs["fps"] = fps
-                kind = {"A": "audio", "I": "image", "V": "video"}[letter]
+                kind = {"A": "audio", "I": "image"}.get(letter, "video")
                 content.append({"type": kind, kind: "given"})
             turns.append({"role": role, "content": content})
         prompt = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
@@ -104,10 +109,11 @@ class Official:
         """Return the arrays of a case."""
         inputs = self.inputs(name)
         n = inputs["input_ids"].shape[1]
-        torch.manual_seed(0)
+        self.heard = chat_cases.heard(name)
         with torch.no_grad():
             result, _ = self.model.generate(
                 **inputs,
+                use_audio_in_video=self.heard,
                 speaker=chat_cases.speaker(name),
                 thinker_max_new_tokens=chat_cases.N_TOKENS + 1,  # the last one is written, but not spoken
                 talker_do_sample=False,

@@ -55,6 +55,7 @@ def answered(model: OmniModel, name: str) -> pyomni.Reply:
         voice=chat_cases.speaker(name),
         options=TEXT,
         speech_options=SPEECH,
+        audio_in_video=chat_cases.heard(name),
     )
 
 
@@ -70,7 +71,7 @@ def test_words_and_codes_are_those_of_transformers(model: OmniModel, name: str) 
 
 def test_tokens_and_talker_rows_are_those_of_transformers(model: OmniModel, name: str) -> None:
     engine = model._engine
-    how = How(True, chat_cases.speaker(name), TEXT, SPEECH)
+    how = How(True, chat_cases.speaker(name), TEXT, SPEECH, chat_cases.heard(name))
     asked = model._asker.ask(chat_cases.messages(name), how, {}).answering
     assert np.array_equal(asked.request.prompt.ids, of(name, "ids"))
     with engine.use():

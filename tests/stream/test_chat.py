@@ -116,6 +116,31 @@ def test_lanes_give_what_each_gives_alone(path: Path, model: OmniModel) -> None:
             assert [same(a, b) for a, b in zip(alone, together, strict=True)] == [True] * 5
 
 
+def test_an_empty_answer_is_not_spoken(model: OmniModel) -> None:
+    rules = model._engine.rules
+    model._engine.rules = rules._replace(ends=frozenset(range(len(rules.silent))))
+    for reply in (ask(model, AUDIO), *model.reply_many([AUDIO, PLAIN], speak=True, options=TEXT)):
+        assert (reply.text, len(reply.tokens), reply.speech) == ("", 0, None)
+        assert reply.finish_reason == "stop"
+    model._engine.rules = rules
+    assert ask(model, AUDIO).speech is not None
+
+
+def test_sound_that_only_the_decoder_of_videos_reads(model: OmniModel, tmp_path: Path) -> None:
+    import av
+
+    samples, rate = sound(48_000)
+    with av.open(str(tmp_path / "clip.m4a"), "w") as file:
+        stream = file.add_stream("aac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            file.mux(packet)
+    reply = ask(model, turn({"audio": tmp_path / "clip.m4a"}), speak=False)
+    # three seconds are 39 rows; the codec adds a little around them
+    assert 39 <= reply.n_prompt - 10 <= 42
+
+
 def test_seeds(model: OmniModel) -> None:
     other = ask(model, PLAIN, options=ChatOptions(seed=8, max_tokens=24, temperature=0.9))
     assert other.tokens.tolist() != ask(model, PLAIN).tokens.tolist()
