@@ -92,8 +92,11 @@ class Prompt:
         """Return where media stand, bool [n], and their rows there, float32 [m, n_embd]."""
         medium, row = self.medium[begin:end], self.row[begin:end]
         at = medium >= 0
-        found = [self.media[m].rows[r] for m, r in zip(medium[at], row[at], strict=True)]
-        return at, np.stack(found) if found else np.zeros((0, 0), np.float32)
+        which, row = medium[at], row[at]
+        out = np.zeros((len(which), self.media[0].rows.shape[1] if self.media else 0), np.float32)
+        for m in np.unique(which):
+            out[which == m] = self.media[m].rows[row[which == m]]
+        return at, out
 
     def deepstack(self, begin: int, end: int, n_levels: int, width: int) -> F32 | None:
         """Return what is added behind the first layers, float32 [1, n_levels, n, width]; None for nothing."""

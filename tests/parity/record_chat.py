@@ -10,6 +10,7 @@ Needs torch, torchvision and transformers 4.57. Writes ``chat.npz`` into OUT, by
 | ``weights_sha256`` | [] | hash of the weights both sides make from the seed |
 | ``{case}.ids`` | [n] | tokens of the prompt, placeholders expanded |
 | ``{case}.tokens`` | [64] | of the answer, greedy |
+| ``{case}.text`` | [n] | the same as UTF-8 bytes; a random answer is mostly broken characters |
 | ``{case}.rows`` | [m, n_embd] | some rows the talker is given (`chat_cases.sampled`) |
 | ``{case}.trailing`` | [3, n_embd] | the first text rows beside its frames |
 | ``{case}.codes`` | [64, n_groups] | of the answer spoken, greedy |
@@ -119,9 +120,11 @@ class Official:
                 talker_do_sample=False,
                 talker_max_new_tokens=chat_cases.N_FRAMES + 1,  # M ids make M - 1 frames
             )
+        tokens = result.sequences[0, n : n + chat_cases.N_TOKENS]
         return {
             "ids": inputs["input_ids"][0].numpy().astype(np.int32),
-            "tokens": result.sequences[0, n : n + chat_cases.N_TOKENS].numpy().astype(np.int32),
+            "tokens": tokens.numpy().astype(np.int32),
+            "text": np.frombuffer(self.processor.decode(tokens, skip_special_tokens=True).encode(), np.uint8),
             "rows": chat_cases.sampled(self.rows["inputs_embeds"][0].numpy()),
             "trailing": self.rows["trailing_text_hidden"][0, :3].numpy(),
             "codes": self.codes,

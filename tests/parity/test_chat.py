@@ -63,6 +63,7 @@ def test_words_and_codes_are_those_of_transformers(model: OmniModel, name: str) 
     reply = answered(model, name)
     assert reply.n_prompt == len(of(name, "ids"))
     assert reply.tokens.tolist() == of(name, "tokens").tolist()
+    assert reply.text == of(name, "text").tobytes().decode()
     assert reply.speech is not None
     assert np.array_equal(reply.speech.codes, of(name, "codes"))
     assert (reply.finish_reason, reply.speech.finish_reason) == ("length", "length")
@@ -107,7 +108,7 @@ def test_the_recording_is_what_transformers_does(name: str) -> None:
 
     found = _official(official).answer(name)
     assert {key: value.shape for key, value in found.items()} == {key: of(name, key).shape for key in found}
-    for key in ("ids", "tokens", "codes"):
+    for key in ("ids", "tokens", "text", "codes"):
         assert np.array_equal(found[key], of(name, key)), key
     for key in ("rows", "trailing"):
         assert np.abs(found[key] - of(name, key)).max() < ROWS, key
