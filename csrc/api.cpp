@@ -54,6 +54,8 @@ void need_kind(const omni_session * s, omni_kind kind, const char * verb, bool a
 
 int32_t omni_device_list(char * out, int32_t n_max) { return copy_text(device::list(), out, n_max); }
 
+int32_t omni_build_about(char * out, int32_t n_max) { return copy_text(device::build(), out, n_max); }
+
 omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err) {
     return guarded(err, [&] {
         need(name, "name");

@@ -138,4 +138,25 @@ std::string device::list() {
     return lines;
 }
 
+std::string device::build() {
+    log_install();
+    std::string lines = std::string("ggml\t") + ggml_version() + "\n";
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+        if (ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_CPU) {
+            continue;
+        }
+        void * f = ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(dev), "ggml_backend_get_features");
+        if (!f) {
+            break;  // a backend need not have it
+        }
+        const ggml_backend_feature * feature = reinterpret_cast<ggml_backend_get_features_t>(f)(ggml_backend_dev_backend_reg(dev));
+        for (; feature && feature->name; feature++) {
+            lines += std::string(feature->name) + "\t" + feature->value + "\n";
+        }
+        break;
+    }
+    return lines;
+}
+
 } // namespace omni

@@ -9,7 +9,7 @@ from pyomni import errors
 from pyomni._binding.calls import Handle, checked, drained, text_of
 from pyomni._native import ffi, lib
 
-__all__ = ["Device", "Info", "Model", "devices", "drain_log"]
+__all__ = ["Device", "Info", "Model", "build_about", "devices", "drain_log"]
 
 
 def devices() -> list[tuple[str, str]]:
@@ -26,6 +26,16 @@ def devices() -> list[tuple[str, str]]:
             line.partition("\t") for line in text_of(lib.omni_device_list).splitlines()
         )
     ]
+
+
+def build_about() -> dict[str, str]:
+    """Return what was compiled in: ``ggml`` and its version, then the CPU features its kernels use.
+
+    >>> build_about()
+    {'ggml': '0.15.3', 'SSE3': '1', 'AVX': '1', 'AVX2': '1', ...}
+    """
+    lines = (line.partition("\t") for line in text_of(lib.omni_build_about).splitlines())
+    return {key: value for key, _, value in lines}
 
 
 def drain_log() -> str:

@@ -75,6 +75,10 @@ class Weights:
             self._opened.callback(self._models[name].close)
         return self._models[name]
 
+    def has(self, name: str) -> bool:
+        """Return whether a file holds a component."""
+        return name in self._where
+
     def open_lm(self, name: str, n_ctx: int, n_lanes: int) -> DecoderLM:
         """Open a session of ``thinker``, ``talker`` or ``code_predictor``."""
         from pyomni.components.lm import DecoderLM

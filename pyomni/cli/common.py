@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyomni.api import OmniModel, SpeechModel
     from pyomni.voices import Voice
 
-USAGE, MODEL, INPUT, RESOURCE, INTERRUPTED = 2, 3, 4, 5, 130
+USAGE, MODEL, INPUT, RESOURCE, FAILED, INTERRUPTED = 2, 3, 4, 5, 6, 130
 
 #: First match wins; anything else is a bug and ends with 1.
 EXIT_CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (

@@ -20,7 +20,7 @@ from pyomni.convert.policy import n_bytes, tensor_type
 from pyomni.convert.safetensors_file import StoredTensor
 from pyomni.errors import ModelFileError
 
-__all__ = ["File", "Progress", "Value", "write_files", "write_gguf"]
+__all__ = ["File", "Progress", "Value", "add_key", "write_files", "write_gguf"]
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 Progress = Callable[[str, int, int], object]
@@ -108,7 +108,7 @@ def _write(
     types = [tensor_type(planned.role, planned.shape, file_type) for planned in file.plan]
     try:
         for key, value in file.keys.items():
-            _add_key(writer, key, value)
+            add_key(writer, key, value)
         for planned, kind in zip(file.plan, types, strict=True):
             size = n_bytes(planned.shape, kind)
             writer.add_tensor_info(planned.name, planned.shape, np.dtype(np.float32), size, raw_dtype=kind)
@@ -133,7 +133,8 @@ def _size(planned: Planned, file_type: str) -> int:
     return n_bytes(planned.shape, tensor_type(planned.role, planned.shape, file_type))
 
 
-def _add_key(writer: GGUFWriter, key: str, value: Value) -> None:
+def add_key(writer: GGUFWriter, key: str, value: Value) -> None:
+    """Add a key of the type that goes with the Python type; an empty array is left out."""
     if isinstance(value, bool):
         writer.add_bool(key, value)
     elif isinstance(value, int):

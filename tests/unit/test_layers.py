@@ -23,7 +23,7 @@ PYTHON_LAYERS = (
     {"convert"},
     {"hub", "toy"},
     {"api"},
-    {"bench", "compat"},
+    {"bench", "compat", "doctor"},
     {"cli", "server"},
     {"__main__"},
 )
