@@ -30,9 +30,10 @@ def use_the_installed_copy() -> None:
 
 use_the_installed_copy()
 
-# the voices saved by whoever runs the tests are not the tests' business, nor is what theirs cost
+# the voices and models kept by whoever runs the tests are not the tests' business, nor is what theirs cost
 os.environ["PYOMNI_CACHE_MB"] = "0"
 os.environ["PYOMNI_VOICES"] = str(Path(tempfile.gettempdir()) / f"pyomni-no-voices-{os.getpid()}")
+os.environ["PYOMNI_MODELS"] = str(Path(tempfile.gettempdir()) / f"pyomni-no-models-{os.getpid()}")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ class HubServer:
     Attributes
     ----------
     url : what HF_ENDPOINT must be
+    store : where large files are, to which the hub redirects
+    tokens : (path of the address, Authorization) of every request
     seen : (path in the repository, first byte asked for) of every transfer that began
     cut : for a path, after how many bytes its next transfers end
     statuses : for a path, what its next requests are answered with
@@ -39,7 +41,7 @@ class HubServer:
     def __init__(self, repos: dict[str, Path], commit: str = "c0ffee" + "0" * 34) -> None:
         self.repos, self.commit = repos, commit
         self.seen: list[tuple[str, int]] = []
-        self.tokens: list[str | None] = []
+        self.tokens: list[tuple[str, str | None]] = []
         self.cut: dict[str, list[int]] = {}
         self.statuses: dict[str, list[int]] = {}
         self.swapped: dict[str, int] = {}
@@ -49,7 +51,7 @@ class HubServer:
         self.held, self.holding = 0, threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = self.store = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> HubServer:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -96,7 +98,7 @@ class HubServer:
                 pass
 
             def do_GET(self) -> None:
-                hub.tokens.append(self.headers.get("Authorization"))
+                hub.tokens.append((self.path, self.headers.get("Authorization")))
                 parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
                 if parts[:2] == ["api", "models"]:
                     self.repository("/".join(parts[2:4]))
@@ -125,7 +127,7 @@ class HubServer:
                 elif path in hub.lost or not (hub.repos[repo] / path).is_file():
                     self.fail(404, "EntryNotFound")
                 elif path.endswith(LFS):  # the hub keeps large files elsewhere
-                    self.begin(302, 0, {"Location": f"{hub.url}/cdn/{repo}/{path}"})
+                    self.begin(302, 0, {"Location": f"{hub.store}/cdn/{repo}/{path}"})
                 else:
                     self.content(repo, path)
 

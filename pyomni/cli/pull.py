@@ -47,7 +47,7 @@ def add(verbs: Any) -> None:
     )
     p.add_argument("--force", action="store_true", help="ask the hub again for a model that is here")
     p.add_argument(
-        "--discard", action="store_true", help="remove the downloaded checkpoint after the conversion"
+        "--discard", action="store_true", help="remove the downloaded checkpoint once the model is here"
     )
     p.add_argument("--list", action="store_true", help="show the names, and what is here of each")
     p.add_argument(
@@ -117,13 +117,17 @@ def _remove(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     """Print every name, with what is here of it."""
     from pyomni.folders import models_folder
+    from pyomni.hub.checkpoint import LocalCheckpoint
     from pyomni.hub.names import KNOWN
-    from pyomni.hub.store import downloads, folder_bytes, held
+    from pyomni.hub.store import downloads, fetched, folder_bytes, held
 
     here: dict[tuple[str, str], list[Held]] = {(name, repo): [] for name, (repo, _) in KNOWN.items()}
     for one in held():
         here.setdefault((one.name, one.repo), []).append(one)
+    repos = {repo for _, repo in here}
+    here |= {(repo, repo): [] for repo in fetched() if repo not in repos}  # half way, say
     kept = {repo: folder_bytes(downloads(repo)) for _, repo in here}
+    whole = {repo: LocalCheckpoint(downloads(repo)).last() is not None for repo in kept}
     if args.json:
         models = [
             {
@@ -131,6 +135,7 @@ def _list(args: argparse.Namespace) -> int:
                 "repo": repo,
                 "here": [_about(one) for one in ones],
                 "downloaded_bytes": kept[repo],
+                "downloaded_whole": whole[repo],
             }
             for (name, repo), ones in here.items()
         ]
@@ -140,7 +145,7 @@ def _list(args: argparse.Namespace) -> int:
     for (name, repo), ones in here.items():
         words = [f"{one.type} {one.n_bytes / 1e6:.1f} MB" for one in ones]
         if kept[repo]:
-            words.append(f"checkpoint {kept[repo] / 1e6:.1f} MB")
+            words.append(f"{'' if whole[repo] else 'part of the '}checkpoint {kept[repo] / 1e6:.1f} MB")
         print(f"{name:{width}}  {', '.join(words) or '-'}")
     message(args, f"models lie in {models_folder()}")
     return 0

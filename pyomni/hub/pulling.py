@@ -45,7 +45,7 @@ def pull(
     name : ``qwen3-tts-0.6b-customvoice``, ``owner/repo``, either with ``:TYPE`` behind it
     type : of the large matrices, as in `convert`; None takes the name's, else the model's default
     force : ask the hub again for a model that is here; files that did not change are not fetched again
-    discard : remove the checkpoint after the conversion. It stays by default, so that another type costs no
+    discard : remove the checkpoint once the model is here. It stays by default, so that another type costs no
         second download; where room for a download is short, checkpoints of other models that are converted
         already go first, the oldest before the newer
     progress : called as ``progress(stage, what, bytes_done, bytes_in_all)``, the stage being
@@ -75,7 +75,7 @@ def pull(
             raise ArgumentError(f"{name!r} names type {wanted.type}, and {type} was asked for: expected one")
     kind = type or wanted.type or wanted.default
     exact = Name(wanted.text, wanted.repo, kind, kind)
-    if not force and (found := store.find(exact)):
+    if not force and not discard and (found := store.find(exact)):
         return found.path
     need("huggingface_hub")
     say = tell or (lambda text: None)
@@ -83,12 +83,11 @@ def pull(
     with store.locked(wanted.repo, wait):
         place = store.place_of(exact, kind)
         store.recover(place.parent)
-        if not force and (found := store.find(exact)):
-            return found.path
         checkpoint = LocalCheckpoint(store.downloads(wanted.repo))
-        listing = _fetch(checkpoint, wanted.repo, kind, progress, say)
-        _convert(checkpoint.folder, exact, place, listing.revision, progress)
-        if discard:
+        if force or not store.find(exact):
+            listing = _fetch(checkpoint, wanted.repo, kind, progress, say)
+            _convert(checkpoint.folder, exact, place, listing.revision, progress)
+        if discard and checkpoint.folder.is_dir():
             with store.writing(checkpoint.folder):
                 shutil.rmtree(checkpoint.folder)
         return place

@@ -26,6 +26,7 @@ from pyomni.siblings import SIBLINGS, sibling_path
 __all__ = [
     "Held",
     "downloads",
+    "fetched",
     "find",
     "folder_bytes",
     "held",
@@ -82,6 +83,11 @@ def making() -> Path:
 def downloads(repo: str) -> Path:
     """Return the folder a repository is fetched to. It has the repository's name, which the files keep."""
     return models_folder() / ".downloads" / repo
+
+
+def fetched() -> list[str]:
+    """Return the repositories of which a checkpoint, or a part of one, is here."""
+    return sorted(f"{path.parent.name}/{path.name}" for path in downloads("").glob("*/*") if path.is_dir())
 
 
 def held() -> list[Held]:

@@ -21,8 +21,8 @@ from tiny_omni import omni_checkpoint
 from pyomni import DownloadError, ModelFileError, OutputFileError, UnsupportedModel, errors
 from pyomni.api import model_path
 from pyomni.cli import main
-from pyomni.convert import convert
-from pyomni.hub import download, pulling, store
+from pyomni.convert import FILE_TYPES, convert
+from pyomni.hub import download, names, pulling, store
 from pyomni.hub.pulling import pull
 
 TTS, REPO = "qwen3-tts-0.6b-customvoice", "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"
@@ -132,6 +132,9 @@ def test_any_repository(hub: HubServer):
     assert visible()[1] == "some.one--Voice_2-f32/some.one--Voice_2-f32.gguf"
     assert model_path("some.one/Voice_2") == path
     assert not store.downloads("some.one/Voice_2").exists(), "discarded"
+    pull(TTS)
+    pull(TTS, discard=True)
+    assert not store.downloads(REPO).exists(), "of a model that was here before, too"
 
 
 def test_a_model_that_was_pulled_speaks(hub: HubServer):
@@ -168,8 +171,11 @@ def test_a_mirror_that_lists_names_alone(hub: HubServer):
 
 def test_a_token_is_sent(hub: HubServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_TOKEN", "hf_toy")
+    hub.store = hub.url.replace("127.0.0.1", "localhost")  # another host, as far as tokens go
     pull(TTS)
-    assert set(hub.tokens) == {"Bearer hf_toy"}
+    to_hub = {token for path, token in hub.tokens if not path.startswith("/cdn/")}
+    to_store = {token for path, token in hub.tokens if path.startswith("/cdn/")}
+    assert (to_hub, to_store) == ({"Bearer hf_toy"}, {None})
 
 
 # --- transfers that break ---------------------------------------------------------------------------------
@@ -483,6 +489,31 @@ def test_killed_while_replacing(hub: HubServer):
     assert not aside.exists()
 
 
+def test_killed_before_a_file_was_noted(hub: HubServer):
+    pull(TTS)
+    (store.downloads(REPO) / ".pulling.json").unlink()
+    config = store.downloads(REPO) / "generation_config.json"
+    config.write_bytes(b" " + config.read_bytes()[:-1])  # of the same size, and another
+    hub.seen.clear()
+    pull(TTS, "f16")
+    assert hub.seen == [("generation_config.json", 0)], "what is here is checked, not fetched"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(hub: HubServer, tmp_path: Path, number: int):
+    hub.hold, hub.held = threading.Event(), 20_000
+    process = child(hub, tmp_path, CLI)
+    assert hub.holding.wait(60), process.communicate(timeout=5)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines() == [
+        "pyomni: what was downloaded is kept; the same command goes on from there",
+        "pyomni: error: interrupted, nothing was written",
+    ]
+    nothing_half()
+
+
 def test_two_at_once(hub: HubServer, tmp_path: Path):
     hub.hold, hub.held = threading.Event(), 1000
     processes = [child(hub, tmp_path, CLI)]
@@ -528,6 +559,13 @@ def test_the_command(hub: HubServer, capsys: pytest.CaptureFixture[str]):
     listed = json.loads(run(capsys, "pull", "--list", "--json")[1])
     assert [one["here"] != [] for one in listed["models"]] == [one["name"] == TTS for one in listed["models"]]
 
+    (store.downloads("half/way") / "speech_tokenizer").mkdir(parents=True)
+    (store.downloads("half/way") / "vocab.json").write_text("{}")
+    line = run(capsys, "pull", "--list")[1].splitlines()[-1]
+    assert line.startswith("half/way ")
+    assert "part of the checkpoint" in line
+    assert run(capsys, "pull", "--remove", "half/way")[0] == 0
+
     run(capsys, "pull", TTS, "--type", "f16")
     assert "q8_0" in run(capsys, "pull", "--remove", f"{TTS}:q8_0")[1]
     assert [one.type for one in store.held()] == ["f16"]
@@ -559,6 +597,11 @@ def test_wrong_usage(
     assert (got, out, err.count("\n")) == (code, "", 1)
     assert words in err
     assert not models().exists()
+
+
+def test_one_list_of_types():
+    assert sorted(names.TYPES) == sorted(FILE_TYPES)
+    assert {default for _, default in names.KNOWN.values()} <= set(FILE_TYPES)
 
 
 def test_what_was_not_pulled_says_how(hub: HubServer, capsys: pytest.CaptureFixture[str]):
