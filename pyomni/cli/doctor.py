@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyomni.cli.common import FAILED, RESOURCE, USAGE, CliError, blame, flags, message, print_json
@@ -49,7 +50,6 @@ def add(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the checks and print each as it is made."""
-    from pyomni.api import model_path
     from pyomni.doctor import FAIL, OK, SKIP, WARN, Findings, examine
 
     if args.plot is not None:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             plots.check(args.plot)  # before minutes of work
         except UnsupportedModel as error:
             raise CliError(USAGE, str(error)) from error
-    path, findings = model_path(args.path or args.model), Findings()
+    path, findings = _path(args.path or args.model), Findings()
     if args.path is None and args.model is None and not os.environ.get("PYOMNI_MODEL"):
         message(
             args,
@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
         for check in examine(path, args.device, args.threads, findings):
             checks.append(check)
+            if args.debug and check.trace:
+                print(check.trace, file=sys.stderr, end="")
             if prose or (args.quiet and not args.json and check.status == FAIL):
                 print("\n".join(_lines(check, _width())), flush=True)
     count = Counter(check.status for check in checks)
@@ -93,6 +95,18 @@ def run(args: argparse.Namespace) -> int:
     elif prose:
         print(f"{count[OK]} ok, {count[WARN]} to look at, {count[FAIL]} failed, {count[SKIP]} not checked")
     return FAILED if count[FAIL] else 0
+
+
+def _path(given: str | None) -> Path:
+    """Return the file to look at, also where nothing was compiled, which is for the checks to say."""
+    try:
+        from pyomni.api import model_path
+    except ImportError:
+        from pyomni.toy import toy_model_path
+
+        found = given or os.environ.get("PYOMNI_MODEL")
+        return Path(found) if found else toy_model_path()
+    return model_path(given)
 
 
 def _width() -> int:

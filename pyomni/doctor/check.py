@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -31,6 +32,8 @@ class Check:
         What a failure usually means.
     advice : str
         What to try then.
+    trace : str
+        Where a check that could not go on stopped, as Python prints it.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Check:
     normal: str = ""
     means: str = ""
     advice: str = ""
+    trace: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """Return it as plain values, ready for JSON."""
@@ -70,6 +74,7 @@ def guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]
             "runs to its end",
             "the sentence names what was found and what was expected",
             "convert or download the file again; with memory at its end, a smaller type",
+            traceback.format_exc(),
         )
     except Exception as error:  # a doctor reports, whatever happens
         yield Check(
@@ -79,6 +84,7 @@ def guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]
             "runs to its end",
             "a bug in pyomni, or a broken package it stands on",
             "run with --debug and report what it prints",
+            traceback.format_exc(),
         )
     finally:
         if iterator is not None:

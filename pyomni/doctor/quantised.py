@@ -63,9 +63,9 @@ class Drift:
     same_choice: bool
 
     def sensitive(self) -> list[int]:
-        """Return the layers that add most, the worst first."""
+        """Return the one or two layers that add most, the worst first."""
         added = np.diff(np.square([0.0, *self.layers]))
-        return [int(i) for i in np.argsort(-added)[:N_NAMED]]
+        return [int(i) for i in np.argsort(-added)[: max(1, min(N_NAMED, len(added) // 2))]]
 
 
 def quantised_checks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,12 @@ def by_name(checks: Iterator[Check]) -> dict[str, Check]:
     return {check.name: check for check in found}
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare fewer types with numpy."""
+    monkeypatch.setattr(arithmetic, "TYPES", {"f32": 1e-5})
+
+
 def make_speech(codes: np.ndarray, audio: np.ndarray, reason: str = "stop", rate: int = 1000) -> Speech:
     return Speech(audio.astype(np.float32), rate, codes.astype(np.int32), 1, reason, Timings())
 
@@ -77,6 +84,7 @@ def test_a_toy_is_fit_but_for_its_noise(capsys: pytest.CaptureFixture[str]) -> N
             assert all(check[key] for key in ("normal", "means", "advice")), check["name"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_damaged_file_ends_with_6_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def spoil(rows: np.ndarray) -> np.ndarray:
         rows[3, 1] = np.nan
@@ -92,6 +100,7 @@ def test_a_damaged_file_ends_with_6_and_says_why(tmp_path: Path, capsys: pytest.
     assert max(map(len, out.splitlines())) <= 110
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("n", [100, 3000])
 def test_a_file_that_was_cut_is_a_failed_check(
     n: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -109,6 +118,7 @@ def test_no_such_file_is_the_usual_error(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["doctor", str(toy()), "--device", "abacus9"]) == 5
 
 
+@pytest.mark.usefixtures("quick")
 def test_an_omni_file_says_what_is_not_checked(tmp_path: Path) -> None:
     path = omni_gguf(tmp_path / "omni.gguf")
     checks = by_name(examine(path, "cpu", 1))
@@ -127,6 +137,23 @@ def test_a_bug_in_a_check_is_a_failed_check() -> None:
     first, second = guarded("family", broken)
     assert (first.name, second.name, second.status) == ("one", "family", FAIL)
     assert "KeyError" in second.measured
+    assert "Traceback" in second.trace
+
+
+def test_without_the_compiled_module_the_file_is_still_looked_at(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['pyomni._native'] = None; from pyomni.cli import main; sys.exit(main())"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "doctor", str(toy()), "--json"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert run.returncode == 6, run.stderr
+    status = {check["name"]: check["status"] for check in json.loads(run.stdout)["checks"]}
+    assert status["install"] == FAIL
+    assert status["file"] == status["finite"] == status["codebooks"] == OK
+    assert status["speech"] == SKIP
 
 
 def test_grades() -> None:
@@ -288,6 +315,7 @@ def test_types_against_float(tiny_paths: dict[str, Path], monkeypatch: pytest.Mo
 def test_the_layers_that_add_most_are_named() -> None:
     drift = quantised.Drift("talker", "q4_k", (0.01, 0.05, 0.051, 0.2), 0.2, 0.2, True)
     assert drift.sensitive() == [3, 1]
+    assert quantised.Drift("talker", "q4_k", (0.01, 0.02), 0.2, 0.2, True).sensitive() == [1]
 
 
 # --- pictures ---------------------------------------------------------------------------------------------
