@@ -31,6 +31,7 @@ class HubServer:
     seen : (path in the repository, first byte asked for) of every transfer that began
     cut : for a path, after how many bytes its next transfers end
     statuses : for a path, what its next requests are answered with
+    retry_after : seconds to wait, as such an answer says
     swapped : paths whose bytes are other ones than were promised, and how often still
     lost : paths that are listed and not there
     ranges : whether parts of a file can be asked for
@@ -46,6 +47,7 @@ class HubServer:
         self.statuses: dict[str, list[int]] = {}
         self.swapped: dict[str, int] = {}
         self.lost: set[str] = set()
+        self.retry_after = "0"
         self.ranges, self.bare, self.gated = True, False, False
         self.hold: threading.Event | None = None
         self.held, self.holding = 0, threading.Event()
@@ -176,7 +178,8 @@ class HubServer:
                 self.end_headers()
 
             def fail(self, status: int, code: str = "") -> None:
-                self.begin(status, 0, {"X-Error-Code": code} if code else {})
+                self.begin(status, 2, {"X-Error-Code": code} if code else {"Retry-After": hub.retry_after})
+                self.wfile.write(b"no")
 
             def handle(self) -> None:
                 with contextlib.suppress(ConnectionError):  # the client was killed

@@ -24,12 +24,17 @@ __all__ = ["fetch", "part_of"]
 
 TRIES = 5  # in a row that bring nothing new
 PAUSE = 1.0  # seconds before the second of them; each later one waits twice as long
+LONGEST = 300  # seconds that a hub may ask us to wait
 BLOCK = 1 << 20
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that go by
 
 
 class _Broken(Exception):
-    """The transfer ended early; what came is good."""
+    """The transfer ended early; what came is good. The hub wants to be left alone for `wait` seconds."""
+
+    def __init__(self, text: str, wait: float = 0.0) -> None:
+        super().__init__(text)
+        self.wait = wait
 
 
 class _Spoiled(Exception):
@@ -80,7 +85,7 @@ def fetch(listing: Listing, file: RemoteFile, place: Path, moved: Callable[[int]
                     f"{what} broke off {TRIES} times at byte {_size(part)} ({error}), "
                     f"expected {_bytes(file)}; the same command goes on from there"
                 ) from None
-            time.sleep(PAUSE * 2 ** max(failures - 1, 0))
+            time.sleep(max(PAUSE * 2 ** max(failures - 1, 0), error.wait))
     with writing(place):
         part.replace(place)
 
@@ -134,12 +139,18 @@ def _answer(listing: Listing, file: RemoteFile, start: int) -> Iterator[Any]:
     except (hub.errors.HfHubHTTPError, hub.errors.OfflineModeIsEnabled) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in PASSING:
-            raise _Broken(f"status {status}") from error
+            raise _Broken(f"status {status}", _wait(error)) from error
         if status == 404:
             raise _missing(listing, file) from error
         raise remote.refusal(listing.repo, error) from error
     except hub.errors.HTTPError as error:  # the connection, not an answer
         raise _Broken(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _wait(error: Any) -> float:
+    """Seconds to wait that an answer names, within reason."""
+    named = str(error.response.headers.get("Retry-After", ""))
+    return float(min(int(named), LONGEST)) if named.isdecimal() else 0.0
 
 
 def _missing(listing: Listing, file: RemoteFile) -> DownloadError:

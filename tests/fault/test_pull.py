@@ -188,6 +188,17 @@ def test_an_interrupted_transfer_goes_on(hub: HubServer):
     assert hub.transfers(WEIGHTS) == [0, 1000, 1007, 31007]
 
 
+def test_a_hub_that_wants_to_be_left_alone(hub: HubServer, monkeypatch: pytest.MonkeyPatch):
+    waited: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waited.append)
+    for hub.retry_after, seconds in (("17", 17.0), ("99999", 300.0), ("soon", download.PAUSE)):
+        waited.clear()
+        hub.statuses[WEIGHTS] = [429]
+        pull(TTS, discard=True)
+        assert waited == [seconds]
+        store.remove(store.Name.expect(TTS))
+
+
 def test_a_hub_that_knows_no_ranges_sends_it_again(hub: HubServer):
     hub.ranges = False
     hub.cut[WEIGHTS] = [1000]
