@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cache_folder", "data_folder", "models_folder"]
+from pyomni.errors import ModelFileError
+
+__all__ = ["cache_folder", "data_folder", "models_folder", "packaged_voice"]
 
 
 def cache_folder() -> Path:
@@ -26,3 +28,20 @@ def models_folder() -> Path:
     """Return the folder of pulled models: ``$PYOMNI_MODELS``, else ``models`` in the data folder."""
     named = os.environ.get("PYOMNI_MODELS")
     return Path(named) if named else data_folder() / "models"
+
+
+def packaged_voice() -> Path:
+    """Return the file of the small English voice that comes with the package.
+
+    Raises
+    ------
+    ModelFileError
+        It was taken out of the package.
+    """
+    path = Path(__file__).parent / "data" / "demo.gguf"
+    if not path.is_file():
+        raise ModelFileError(
+            f"no model was given, and the packaged voice {os.fspath(path)!r} is not there; "
+            "expected one or the other: give a model file, or install pyomni again"
+        )
+    return path

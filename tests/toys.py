@@ -1,4 +1,4 @@
-"""Toy models made once per test run: the one that ships, which ends, and `tiny`'s, which never do."""
+"""Toy models made once per test run: one that ends, and `tiny`'s, which never do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from tiny import tiny_gguf
+from toy_model import make_toy_model
 
 
 @lru_cache
 def toy() -> Path:
-    """Return the toy model of the package, which ends after 20 frames or so."""
-    from pyomni.toy import make_toy_model
-
-    return Path(make_toy_model(_folder() / "toy.gguf"))
+    """Return a toy that ends after 20 frames or so."""
+    return make_toy_model(_folder() / "toy.gguf")
 
 
 @lru_cache

@@ -12,6 +12,7 @@ from pyomni.api.omni import OmniModel
 from pyomni.api.reply import Reply, ReplyEvent, ReplyStream
 from pyomni.api.result import Speech, SpeechStream
 from pyomni.errors import ModelFileError
+from pyomni.folders import packaged_voice
 from pyomni.hub.names import Name, closest
 from pyomni.hub.store import find
 from pyomni.metadata import is_omni
@@ -28,6 +29,7 @@ __all__ = [
     "SpeechStream",
     "load",
     "model_path",
+    "packaged_voice",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -49,8 +51,8 @@ def load(
     path : path, optional
         A GGUF file made by ``pyomni convert``; of several side by side, any. Or the name of a model that
         ``pyomni pull`` fetched, such as ``qwen3-tts-0.6b-customvoice:q8_0`` or ``owner/repo``; without a type
-        the default one, else any that is here. Without either, ``$PYOMNI_MODEL``; without that, a toy model
-        that makes noise instead of speech.
+        the default one, else any that is here. Without either, ``$PYOMNI_MODEL``; without that, the small
+        English voice that comes with the package.
     device : str
         ``auto``, ``cpu``, or a name from ``pyomni.devices()``.
     threads : int, optional
@@ -86,7 +88,7 @@ def load(
 
 
 def model_path(path: PathLike | None = None) -> Path:
-    """Return the file `load` opens: `path`, else ``$PYOMNI_MODEL``, else the toy model.
+    """Return the file `load` opens: `path`, else ``$PYOMNI_MODEL``, else the packaged voice.
 
     What exists under the path is taken before what a name means.
 
@@ -100,9 +102,7 @@ def model_path(path: PathLike | None = None) -> Path:
     if path is None:
         path = os.environ.get("PYOMNI_MODEL") or None
     if path is None:
-        from pyomni.toy import toy_model_path  # writes the file on first use
-
-        return Path(toy_model_path())
+        return packaged_voice()
     found = Path(path)
     if found.is_file():
         return found

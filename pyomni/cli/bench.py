@@ -24,7 +24,10 @@ def add(verbs: Any) -> None:
     )
     p.set_defaults(run=run)
     p.add_argument(
-        "path", nargs="?", metavar="MODEL", help="model file; else -m, else $PYOMNI_MODEL, else the toy"
+        "path",
+        nargs="?",
+        metavar="MODEL",
+        help="model file; else -m, $PYOMNI_MODEL or the packaged voice",
     )
     p.add_argument("--text", default=TEXT, help="what to say")
     p.add_argument("--frames", type=count, default=50, metavar="N", help="frames to make (default 50, 4 s)")
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         with open_model(args) as model:
             results.append(bench_speech(model, args.text, args.frames))
     if args.json:
-        print_json({"model": str(args.model or "toy"), "results": results})
+        print_json({"model": str(args.model or "packaged voice"), "results": results})
         return 0
     for result in results:
         print(f"{result['device']}, {result['threads']} threads, {result['frames']} frames")

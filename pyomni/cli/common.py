@@ -73,7 +73,7 @@ def flags(parser: argparse.ArgumentParser, *, model: bool = True, device: bool =
             "-m",
             "--model",
             metavar="PATH|NAME",
-            help="model file or a pulled model's name; else $PYOMNI_MODEL, else a toy model that makes noise",
+            help="model file or a pulled model's name; else $PYOMNI_MODEL, else the voice in the package",
         )
     if device:
         parser.add_argument("--device", default="auto", help="auto, cpu, cuda0, vulkan0, ... (default auto)")
@@ -145,16 +145,12 @@ def print_json(value: dict[str, Any]) -> None:
 def open_model(
     args: argparse.Namespace, lanes: int = 1, components: tuple[str, ...] | None = None
 ) -> SpeechModel:
-    """Open the model the flags ask for, saying so where it is the toy."""
+    """Open the model the flags ask for, saying so where it is the packaged voice."""
     from pyomni.api import COMPONENTS, SpeechModel, model_path
 
     path = model_path(args.model)
     if args.model is None and not os.environ.get("PYOMNI_MODEL"):
-        # not a message: --quiet must not turn noise into a surprise
-        print(
-            "pyomni: no model given (-m or $PYOMNI_MODEL): using a toy model, which makes noise, not speech",
-            file=sys.stderr,
-        )
+        message(args, "no model given (-m or $PYOMNI_MODEL): using the small English voice in the package")
     with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
         return SpeechModel(
             path,
@@ -172,7 +168,7 @@ def open_omni(args: argparse.Namespace) -> OmniModel:
 
     if args.model is None and not os.environ.get("PYOMNI_MODEL"):
         raise CliError(
-            MODEL, "no model was given, expected -m PATH or $PYOMNI_MODEL: the toy does not converse"
+            MODEL, "no model was given, expected -m PATH or $PYOMNI_MODEL: the packaged voice only speaks"
         )
     path = model_path(args.model)
     if not is_omni(path):

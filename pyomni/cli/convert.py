@@ -39,6 +39,12 @@ def add(verbs: Any) -> None:
         choices=("f32", "f16"),
         help="how Qwen3-TTS's codec is stored (default f32); it is computed with as f32 either way",
     )
+    p.add_argument(
+        "--no-codec-encoder",
+        dest="encoder",
+        action="store_false",
+        help="leave Qwen3-TTS's codec encoder out; only base models, to clone, and `encode` need it",
+    )
     flags(p, model=False, device=False)
 
 
@@ -60,7 +66,12 @@ def run(args: argparse.Namespace) -> int:
     show = not args.quiet and not args.json and sys.stderr.isatty()
     try:
         files = convert_files(
-            args.source, args.output, args.type, progress if show else None, codec=args.codec
+            args.source,
+            args.output,
+            args.type,
+            progress if show else None,
+            codec=args.codec,
+            encoder=args.encoder,
         )
     finally:
         if bar is not None:

@@ -38,7 +38,10 @@ def add(verbs: Any) -> None:
     )
     p.set_defaults(run=run)
     p.add_argument(
-        "path", nargs="?", metavar="MODEL", help="model file; else -m, else $PYOMNI_MODEL, else the toy"
+        "path",
+        nargs="?",
+        metavar="MODEL",
+        help="model file; else -m, $PYOMNI_MODEL or the packaged voice",
     )
     p.add_argument(
         "--plot",
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if args.path is None and args.model is None and not os.environ.get("PYOMNI_MODEL"):
         message(
             args,
-            "no model given (MODEL, -m or $PYOMNI_MODEL): this is a toy, which makes noise",
+            "no model given (MODEL, -m or $PYOMNI_MODEL): using the small English voice in the package",
         )
     checks = []
     prose = not args.json and not args.quiet
@@ -102,10 +105,10 @@ def _path(given: str | None) -> Path:
     try:
         from pyomni.api import model_path
     except ImportError:
-        from pyomni.toy import toy_model_path
+        from pyomni.folders import packaged_voice
 
         found = given or os.environ.get("PYOMNI_MODEL")
-        return Path(found) if found else toy_model_path()
+        return Path(found) if found else packaged_voice()
     return model_path(given)
 
 

@@ -23,7 +23,10 @@ def add(verbs: Any) -> None:
     )
     p.set_defaults(run=run)
     p.add_argument(
-        "path", nargs="?", metavar="MODEL", help="model file; else -m, else $PYOMNI_MODEL, else the toy"
+        "path",
+        nargs="?",
+        metavar="MODEL",
+        help="model file; else -m, $PYOMNI_MODEL or the packaged voice",
     )
     flags(p, device=False)
 

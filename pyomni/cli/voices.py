@@ -40,7 +40,7 @@ def add(verbs: Any) -> None:
         "words",
         nargs="*",
         metavar="MODEL | save NAME | remove NAME",
-        help="the model whose speakers to list (else -m, else $PYOMNI_MODEL, else the toy), or what to do",
+        help="the model whose speakers to list (else -m, $PYOMNI_MODEL, the packaged voice), or what to do",
     )
     clone_flags(p)
     p.add_argument("--design", metavar="TEXT", help="save a voice described in words (voice design models)")

@@ -22,6 +22,7 @@ def convert(
     progress: Progress | None = None,
     *,
     codec: str = "f32",
+    encoder: bool = True,
 ) -> Path:
     """Convert a Hugging Face folder to GGUF.
 
@@ -35,6 +36,8 @@ def convert(
     progress : called as ``progress(tensor_name, bytes_done, bytes_in_all)`` after each tensor
     codec : ``"f32"``, or ``"f16"`` to store the codec of a Qwen3-TTS model in half the space; it computes in
         F32 either way
+    encoder : False leaves the codec encoder of a Qwen3-TTS model out, which only base models and
+        `SpeechModel.encode` need
 
     Returns
     -------
@@ -51,7 +54,7 @@ def convert(
     UnsupportedModel
         A checkpoint of another model, codec or architecture; a K type without the compiled module.
     """
-    return convert_files(src, out, type, progress, codec=codec)[0]
+    return convert_files(src, out, type, progress, codec=codec, encoder=encoder)[0]
 
 
 def convert_files(
@@ -61,6 +64,7 @@ def convert_files(
     progress: Progress | None = None,
     *,
     codec: str = "f32",
+    encoder: bool = True,
 ) -> list[Path]:
     """Convert as `convert` does, and return all the files written, `out` first."""
     check_type(type)
@@ -78,9 +82,8 @@ def convert_files(
     if kind not in MODELS:
         raise UnsupportedModel(f"{config.path}: model_type is {kind!r}, expected one of {', '.join(MODELS)}")
     if kind == qwen3_tts.MODEL_TYPE:
-        return qwen3_tts.convert_tts(src, out, type, progress, codec=codec)
-    if codec != "f32":
-        raise ArgumentError(
-            f"codec type {codec} was asked for {kind}, expected it for {qwen3_tts.MODEL_TYPE} alone"
-        )
+        return qwen3_tts.convert_tts(src, out, type, progress, codec=codec, encoder=encoder)
+    if codec != "f32" or not encoder:
+        asked = f"codec type {codec}" if codec != "f32" else "no codec encoder"
+        raise ArgumentError(f"{asked} was asked for {kind}, which has no such choice")
     return qwen3_omni.convert_omni(src, out, type, progress)

@@ -16,7 +16,7 @@ from pyomni.convert.tensors_speaker import SpeakerEncoder
 from pyomni.convert.tensors_talker import CodePredictor, Talker
 from pyomni.convert.text import text_keys
 from pyomni.convert.writer import Progress, Value, write_gguf
-from pyomni.errors import UnsupportedModel
+from pyomni.errors import ArgumentError, UnsupportedModel
 
 __all__ = ["MODEL_TYPE", "Architecture", "convert_tts"]
 
@@ -31,7 +31,7 @@ class Architecture:
     talker: Talker
     code_predictor: CodePredictor
     codec_decoder: CodecDecoder
-    codec_encoder: CodecEncoder
+    codec_encoder: CodecEncoder | None  # None: left out
     speaker_encoder: SpeakerEncoder | None  # Base only
 
     @classmethod
@@ -88,11 +88,12 @@ class Architecture:
 
     def codec_plan(self) -> list[Planned]:
         """Tensors out of `speech_tokenizer/`."""
-        return self.codec_decoder.tensors() + self.codec_encoder.tensors()
+        plan = self.codec_decoder.tensors()
+        return plan + self.codec_encoder.tensors() if self.codec_encoder else plan
 
     def codec_unused(self) -> list[str]:
         """Tensors of `speech_tokenizer/` that nothing at run time needs."""
-        return self.codec_decoder.unused() + self.codec_encoder.unused()
+        return self.codec_decoder.unused() + (self.codec_encoder.unused() if self.codec_encoder else [])
 
 
 def small_codec(plan: list[Planned]) -> list[Planned]:
@@ -107,13 +108,14 @@ def convert_tts(
     progress: Progress | None = None,
     *,
     codec: str = "f32",
+    encoder: bool = True,
 ) -> list[Path]:
     """Convert a Qwen3-TTS folder to one file with every component in it.
 
     Parameters
     ----------
     src : folder with `config.json`, tokenizer files, safetensors and `speech_tokenizer/`
-    out, type, progress, codec : as in `convert`
+    out, type, progress, codec, encoder : as in `convert`
 
     Returns
     -------
@@ -140,6 +142,14 @@ def convert_tts(
     weights, sounds = Checkpoint(src), Checkpoint(src / "speech_tokenizer")
     check_sources(model.speech_plan(), (), weights, src)
     check_sources(model.codec_plan(), model.codec_unused(), sounds, src / "speech_tokenizer")
+    if not encoder:
+        if config.text("tts_model_type") == "base":
+            raise ArgumentError(
+                "the codec encoder of a base model was to be left out, expected it in: it clones with it"
+            )
+        model = replace(model, codec_encoder=None)
+        keys.update({"pyomni.components": model.components})
+        keys = {key: value for key, value in keys.items() if not key.startswith("codec_encoder.")}
     sound = model.codec_plan()
     plan = [*model.speech_plan(), *(small_codec(sound) if codec == "f16" else sound)]
     write_gguf(out, ARCHITECTURE, keys, plan, {**weights, **sounds}, type, progress)

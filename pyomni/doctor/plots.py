@@ -38,7 +38,7 @@ WINDOW_S, STEP_S = 0.025, 0.004  # shows both harmonics and pitch pulses of a vo
 N_MELS = 80
 COLOURS = "magma"
 INK, LINE, FAINT = "#222222", "#3b528b", "#bbbbbb"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
     "axes.titlelocation": "left",

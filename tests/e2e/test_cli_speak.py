@@ -154,15 +154,13 @@ def test_codes_out_and_in(capsys: pytest.CaptureFixture[str], expected: pyomni.S
     assert (report["frames"], report["seed"], report["finish_reason"]) == (len(codes), None, None)
 
 
-def test_the_toy_says_that_it_is_one(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_without_a_model_the_packaged_voice_speaks_and_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("PYOMNI_MODEL")
-    monkeypatch.setenv("PYOMNI_CACHE", str(tmp_path / "cache"))
-    _, err = run(capsys, *SPEAK, "-q")
-    assert err.count("\n") == 1
-    assert "toy model, which makes noise, not speech" in err
-    _, err = run(capsys, *SPEAK, "-q", "-m", str(toy()))
+    _, err = run(capsys, "speak", "Hello.", "--seed", "7", "--max-seconds", "1")
+    assert "no model given (-m or $PYOMNI_MODEL): using the small English voice in the package" in err
+    _, err = run(capsys, "speak", "Hello.", "--seed", "7", "--max-seconds", "1", "-q")
     assert err == ""
 
 

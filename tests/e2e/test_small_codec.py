@@ -68,3 +68,23 @@ def test_a_checkpoint_names_its_text_layout(folder: Path, tmp_path: Path, given:
     finally:
         path.write_text(before)
     assert SpeechMetadata.read(out).streaming_layout is expected
+
+
+def test_the_codec_encoder_can_be_left_out(folder: Path, tmp_path: Path):
+    whole = convert(folder, tmp_path / "a.gguf", "f32")
+    less = convert(folder, tmp_path / "b.gguf", "f32", encoder=False)
+    assert [t.name for t in GGUFReader(whole).tensors if not t.name.startswith("codec_encoder.")] == [
+        t.name for t in GGUFReader(less).tensors
+    ]
+    assert not [key for key in GGUFReader(less).fields if key.startswith("codec_encoder.")]
+    with pyomni.load(whole, threads=1) as one, pyomni.load(less, threads=1) as other:
+        assert np.array_equal(one.decode(CODES), other.decode(CODES))
+        with pytest.raises(errors.UnsupportedModel, match="codec_encoder"):
+            other.encode(np.ones(4000, np.float32), other.sample_rate)
+
+
+def test_a_base_model_keeps_its_encoder(tmp_path: Path):
+    base = tiny_checkpoint(tmp_path / "base", "base", n_groups=4)
+    with pytest.raises(errors.ArgumentError, match="codec encoder of a base model"):
+        convert(base, tmp_path / "x.gguf", "f32", encoder=False)
+    assert not (tmp_path / "x.gguf").exists()

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float)
     parser.add_argument("--predictor-temperature", type=float)
     parser.add_argument("--top-k", type=int)
+    parser.add_argument("--repetition-penalty", type=float)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path, help="keep the sounds here")
     parser.add_argument("--show", type=int, default=12)
@@ -54,6 +55,7 @@ def main() -> None:
                 temperature=arguments.temperature,
                 predictor_temperature=arguments.predictor_temperature,
                 top_k=arguments.top_k,
+                repetition_penalty=arguments.repetition_penalty,
             )
             began = time.perf_counter()
             speech = model.speak(text, language="english", options=options)

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from sizes import CODEC, FRAME, RATE
 from talker_model import Voice
-from transformers import MimiConfig
 from train_wave import load_codec
+from transformers import MimiConfig
 
 from qwen_tts import Qwen3TTSModel  # isort: skip
 from qwen_tts.core.tokenizer_12hz.configuration_qwen3_tts_tokenizer_v2 import (  # isort: skip
@@ -27,11 +27,11 @@ from qwen_tts.core.tokenizer_12hz.modeling_qwen3_tts_tokenizer_v2 import Qwen3TT
 GENERATION = {
     "do_sample": True,
     "repetition_penalty": 1.05,
-    "temperature": 0.6,
+    "temperature": 0.3,
     "top_p": 1.0,
     "top_k": 50,
     "subtalker_dosample": True,
-    "subtalker_temperature": 0.6,
+    "subtalker_temperature": 0.3,
     "subtalker_top_p": 1.0,
     "subtalker_top_k": 50,
     "max_new_tokens": 400,

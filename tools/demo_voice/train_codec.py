@@ -110,7 +110,8 @@ def main() -> None:
     if path.exists():
         saved = torch.load(path)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        if saved["optimizer"]:  # none in a checkpoint that came out of the repository
+            optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
     random = np.random.default_rng(step)
     crops = Crops(arguments.work / f"{arguments.voice}-train")

@@ -65,7 +65,8 @@ def main() -> None:
         saved = torch.load(path)
         voice.load_state_dict(saved["voice"])
         mean, step = saved["mean"], saved["step"]
-        optimizer.load_state_dict(saved["optimizer"])
+        if saved["optimizer"]:  # none in a checkpoint that came out of the repository
+            optimizer.load_state_dict(saved["optimizer"])
     clips = Clips.load(work, arguments.voice, "train", (work / "train.txt").read_text().splitlines())
     unseen = Clips.load(
         work, arguments.voice, "development", (HERE / "development.txt").read_text().splitlines()

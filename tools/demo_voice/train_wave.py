@@ -83,7 +83,8 @@ def main() -> None:
     if path.exists():
         saved = torch.load(path)
         decoder.load_state_dict(saved["decoder"])
-        optimizer.load_state_dict(saved["optimizer"])
+        if saved["optimizer"]:  # none in a checkpoint that came out of the repository
+            optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
     stack = torch.compile(wave, dynamic=False) if arguments.compile else wave
     decoder.train()

@@ -1,0 +1,72 @@
+"""Keep what training made in the repository, so that another machine can go on with it, and put it back.
+
+    python checkpoint.py save WORK
+    python checkpoint.py restore WORK
+
+Kept in `checkpoint/`: weights as F16 without the optimizers' state, codes and phones of the rendered clips,
+the text and the tokenizer. What is not kept is made again by the same commands: the clips themselves
+(render.py), which only the codec's training and evaluation need.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from render import HERE
+from safetensors.torch import load_file, save_file
+
+KEPT = HERE / "checkpoint"
+PARTS = {"codec": "model", "wave": "decoder", "talker": "mean"}
+SETS = ("development", "held_out", "train")
+
+
+def save(work: Path, voice: str) -> None:
+    """WORK to checkpoint/."""
+    KEPT.mkdir(exist_ok=True)
+    tensors, steps = {}, {}
+    for part, key in PARTS.items():
+        stored = torch.load(work / f"{part}.pt")
+        steps[part] = str(stored["step"])
+        for name, value in stored[key].items():
+            small = value.half() if value.is_floating_point() else value
+            tensors[f"{part}/{name}"] = small.contiguous().clone()
+    save_file(tensors, KEPT / "weights.safetensors", metadata=steps)
+    for name in SETS:
+        np.savez_compressed(KEPT / f"{voice}-{name}.npz", **np.load(work / f"{voice}-{name}.npz"))
+    texts = (work / "train.txt").read_text().splitlines()
+    count = len(np.load(work / f"{voice}-train.npz")["frames"])
+    np.savez_compressed(KEPT / "texts.npz", text=np.frombuffer("\n".join(texts[:count]).encode(), np.uint8))
+    shutil.copytree(work / "tokenizer", KEPT / "tokenizer", dirs_exist_ok=True)
+
+
+def restore(work: Path, voice: str) -> None:
+    """checkpoint/ to WORK: training goes on from the weights, optimizer and schedule begin anew."""
+    work.mkdir(parents=True, exist_ok=True)
+    tensors = load_file(KEPT / "weights.safetensors")
+    for part, key in PARTS.items():
+        found = {
+            name.partition("/")[2]: value.float() if value.dtype == torch.float16 else value
+            for name, value in tensors.items()
+            if name.startswith(f"{part}/")
+        }
+        again = {"voice": found} if part == "talker" else {}
+        torch.save({key: found, **again, "step": 0, "optimizer": None}, work / f"{part}.pt")
+    for name in SETS:
+        shutil.copy(KEPT / f"{voice}-{name}.npz", work)
+    (work / "train.txt").write_bytes(np.load(KEPT / "texts.npz")["text"].tobytes() + b"\n")
+    shutil.copytree(KEPT / "tokenizer", work / "tokenizer", dirs_exist_ok=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("save", "restore"))
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--voice", default="rms")
+    arguments = parser.parse_args()
+    (save if arguments.what == "save" else restore)(arguments.work, arguments.voice)
+
+
+if __name__ == "__main__":
+    main()
