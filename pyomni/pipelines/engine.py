@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.errors import ArgumentError, ContextFull, SessionBusy, UnsupportedModel
+from pyomni.errors import ArgumentError, ContextFull, UnsupportedModel
 from pyomni.options import GenerationOptions
 from pyomni.pipelines.arriving import Arriving, ArrivingRequest, TrailingPrompt, trailing_prompt
 from pyomni.pipelines.blocks import Timings, pcm_blocks
@@ -19,7 +19,7 @@ from pyomni.pipelines.keep import Kept
 from pyomni.pipelines.priming import Prefixes, Primed
 from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
 from pyomni.pipelines.resume import SavedSpeech
-from pyomni.pipelines.sessions import CONTEXT_STEP, SpeechSessions, rounded
+from pyomni.pipelines.sessions import CONTEXT_STEP, SpeechSessions, one_at_a_time, rounded
 from pyomni.pipelines.speech import Event, Point, Request, generate
 
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ class SpeechEngine:
             options = replace(options, max_frames=room)
         return Plan(layout, options)
 
-    @contextmanager
-    def use(self) -> Iterator[None]:
+    def use(self) -> AbstractContextManager[None]:
         """Hold the sessions for one run.
 
         Raises
@@ -132,15 +131,7 @@ class SpeechEngine:
         SessionBusy
             Another thread is speaking, or a stream was left unfinished.
         """
-        if not self._lock.acquire(blocking=False):
-            raise SessionBusy(
-                "the model is already speaking, in another thread or in a stream that was not read to its "
-                "end or closed; expected one caller at a time"
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
+        return one_at_a_time(self._lock, "speaking")
 
     def events(self, plans: Sequence[Plan], timings: Timings | None = None) -> Iterator[Event]:
         """Run plans on the lanes; call it inside `use`. See `pyomni.pipelines.speech.generate`."""

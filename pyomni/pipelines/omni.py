@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,6 @@ from pyomni.errors import (
     ContextFull,
     ModelFormatError,
     PyOmniError,
-    SessionBusy,
 )
 from pyomni.options import GenerationOptions, SpeechOptions, guard_frames
 from pyomni.pipelines.arriving import ArrivingRequest
@@ -26,7 +25,7 @@ from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.bridge import Projections, TalkerLayout, Writer, lay_out, talker_prompt
 from pyomni.pipelines.held import Held, Prompt, longest
 from pyomni.pipelines.saved_chat import SavedChat
-from pyomni.pipelines.sessions import SpeechSessions, rounded
+from pyomni.pipelines.sessions import SpeechSessions, one_at_a_time, rounded
 from pyomni.pipelines.speech import Event, Request, generate
 from pyomni.pipelines.thinking import TextEvent, TextRequest, TextRules, ThinkTimings, write
 
@@ -179,8 +178,7 @@ class OmniEngine:
 
     # -- runs ---------------------------------------------------------
 
-    @contextmanager
-    def use(self) -> Iterator[None]:
+    def use(self) -> AbstractContextManager[None]:
         """Hold the sessions for one run.
 
         Raises
@@ -188,15 +186,7 @@ class OmniEngine:
         SessionBusy
             Another thread is conversing, or a stream was left unfinished.
         """
-        if not self._lock.acquire(blocking=False):
-            raise SessionBusy(
-                "the model is already answering, in another thread or in a stream that was not read to its "
-                "end or closed; expected one caller at a time"
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
+        return one_at_a_time(self._lock, "answering")
 
     def write(self, answers: Sequence[Answering], timings: ThinkTimings) -> Iterator[TextEvent]:
         """Write answers on the lanes; call it inside `use`. See `pyomni.pipelines.thinking.write`."""

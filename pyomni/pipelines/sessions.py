@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pyomni.errors import InternalError
+from pyomni.errors import InternalError, SessionBusy
 
 if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder
     from pyomni.components.lm import DecoderLM
 
-__all__ = ["CONTEXT_STEP", "SpeechSessions", "rounded"]
+__all__ = ["CONTEXT_STEP", "SpeechSessions", "one_at_a_time", "rounded"]
 
 #: Sessions hold a multiple of this many positions, so that requests of similar length share one.
 CONTEXT_STEP = 512
+
+
+@contextmanager
+def one_at_a_time(lock: threading.Lock, doing: str) -> Iterator[None]:
+    """Hold a model's sessions for one run; `doing` says in an error what the other caller is about.
+
+    Raises
+    ------
+    SessionBusy
+        Someone holds them.
+    """
+    if not lock.acquire(blocking=False):
+        raise SessionBusy(
+            f"the model is already {doing}, in another thread or in a stream that was not read to its "
+            "end or closed; expected one caller at a time"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def rounded(n: int, n_max: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from codec_model import Mel, Phones
 from render import load
-from sizes import FRAME
+from sizes import FRAME, RATE
 from train_wave import load_codec
 
 BATCH = 64
@@ -45,8 +45,7 @@ def main() -> None:
             for row, clip in enumerate(rows):
                 codes[clip] = made[row, :, : frames[clip]].t().numpy().astype(np.int16)
         slots = [
-            Phones(entry).slots(int(n), -lead * FRAME / 16000)
-            for entry, n in zip(phones, frames, strict=True)
+            Phones(entry).slots(int(n), -lead * FRAME / RATE) for entry, n in zip(phones, frames, strict=True)
         ]
         joined = np.concatenate(codes)
         np.savez(

@@ -17,9 +17,9 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
+from sizes import RATE
 
 HERE = Path(__file__).parent
-RATE = 16000
 PART = 2000  # clips a file
 
 
