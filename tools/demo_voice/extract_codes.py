@@ -1,6 +1,6 @@
 """Codes and phone slots of every rendered clip, for the talker: WORK/VOICE-SET.npz.
 
-    python extract_codes.py WORK [--voice rms] [--lead 2]
+    python extract_codes.py WORK [--voice rms] [--lead 4] [--sets train]
 
 `lead` frames of silence go before every clip, so that a few text tokens are known when speech begins.
 """
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--voice", default="rms")
-    parser.add_argument("--lead", type=int, default=2)
+    parser.add_argument("--lead", type=int, default=4)
     parser.add_argument("--sets", nargs="+", default=["development", "held_out", "train"])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

@@ -83,7 +83,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with Pool(arguments.processes) as pool:
         for name in arguments.sets:
-            source = arguments.work / "train.txt" if name == "train" else HERE / f"{name}.txt"
+            listed = HERE / f"{name}.txt"  # written by hand; the others by sentences.py
+            source = listed if listed.exists() else arguments.work / listed.name
             render(
                 source.read_text().splitlines(),
                 arguments.voice,

@@ -1,9 +1,10 @@
 """Write the training text: sentences from frames and word lists of our own, scored for natural order.
 
-    python sentences.py WORK [--count 56000] [--seed 5]
+    python sentences.py WORK [--count 56000] [--seed 5] [--set train | --set common]
 
 Words are those of Debian's `wamerican` that pocketsphinx's dictionary pronounces, ranked by its language
-model, whose word pairs also guess each word's part of speech. No sentence of held_out.txt or
+model, whose word pairs also guess each word's part of speech. The set `common` is of everyday words instead, with
+their parts of speech (common_words.txt), in frames of their own, mostly. No sentence of held_out.txt or
 development.txt is ever written.
 """
 
@@ -32,6 +33,24 @@ def lines(name: str) -> list[str]:
 
 FRAMES, EVERYDAY, NUMBERS = lines("frames.txt"), lines("everyday.txt"), lines("numbers.txt")
 FUNCTION = " ".join(lines("function_words.txt")).split()
+
+
+def common_words() -> dict[str, list[str]]:
+    """The everyday words by part of speech, with the plurals of the nouns."""
+    parts: dict[str, list[str]] = {}
+    for line in lines("common_words.txt"):
+        part, *entries = line.split()
+        parts.setdefault(part, []).extend(entries)
+    regular = [noun for noun in parts["N"] if not noun.endswith(("f", "fe", "man", "child", "foot", "tooth"))]
+    parts["M"] = [plural(noun) for noun in regular if noun.islower()]
+    return parts
+
+
+def plural(noun: str) -> str:
+    """The regular plural."""
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return noun + "es"
+    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
 
 
 class Words:
@@ -89,13 +108,19 @@ class Words:
 class Writer:
     """Draws sentences."""
 
-    def __init__(self, words: Words, seed: int) -> None:
+    def __init__(self, words: Words, seed: int, everyday: dict[str, list[str]] | None = None) -> None:
         self.words, self.random = words, random.Random(seed)
+        self.parts = everyday or words.by_part
+        self.frames = lines("common_frames.txt") if everyday else FRAMES
+        # A list by rank falls off slowly; one of our own is drawn from evenly.
+        fall = 0.0 if everyday else -0.4
         self.weights = {
-            part: list(itertools.accumulate((i + 60) ** -0.4 for i in range(len(entries))))
-            for part, entries in words.by_part.items()
+            part: list(itertools.accumulate((i + 60) ** fall for i in range(len(entries))))
+            for part, entries in self.parts.items()
         }
         self.all_weights = list(itertools.accumulate((i + 200) ** -0.5 for i in range(len(words.words))))
+        self.kinds = (0.78, 0.78, 0.86, 0.94) if everyday else (0.50, 0.72, 0.86, 0.94)
+        self.bag = [word for entries in everyday.values() for word in entries] if everyday else words.words
         self.unused: list[str] = []
 
     def _number(self) -> str:
@@ -111,7 +136,7 @@ class Writer:
         def slot(match: re.Match[str]) -> str:
             part = match.group(0)
             if part in self.weights:
-                return self.random.choices(self.words.by_part[part], cum_weights=self.weights[part])[0]
+                return self.random.choices(self.parts[part], cum_weights=self.weights[part])[0]
             if part == "##":
                 return f"{self.random.randint(10, 59)}"
             return self._number()
@@ -148,7 +173,7 @@ class Writer:
         """One to four words, every word of the list in turn."""
         count = self.random.choice((1, 2, 2, 3, 3, 4))
         while len(self.unused) < count:
-            self.unused.extend(self.random.sample(self.words.words, len(self.words.words)))
+            self.unused.extend(self.random.sample(self.bag, len(self.bag)))
         taken = [self.unused.pop() for _ in range(count)]
         if self.random.random() < 0.5:
             taken.insert(
@@ -171,19 +196,20 @@ class Writer:
     def sentence(self) -> str:
         """One sentence of any kind."""
         kind = self.random.random()
-        if kind < 0.50:
-            text = self.framed(FRAMES, self.random.choice((1, 3, 6)))
-        elif kind < 0.72:
+        framed, walked, phrased, everyday = self.kinds
+        if kind < framed:
+            text = self.framed(self.frames, self.random.choice((1, 3, 6)))
+        elif kind < walked:
             text = self.walk()
-        elif kind < 0.86:
+        elif kind < phrased:
             text = self.phrase()
-        elif kind < 0.94:
+        elif kind < everyday:
             text = self.framed(EVERYDAY, 2)
         else:
             text = self.framed(NUMBERS, 2)
-        if kind < 0.50 and self.random.random() < 0.12:
+        if kind < framed and self.random.random() < 0.12:
             joined = self.random.choice((", and ", ", but ", " because ", " while ", ", so "))
-            rest = self.framed([frame for frame in FRAMES if len(frame.split()) < 8 and frame[-1] == "."], 3)
+            rest = self.framed([frame for frame in self.frames if len(frame.split()) < 8 and frame[-1] == "."], 3)
             rest = rest if rest.startswith(("I ", *self.words.names[:50])) else rest[0].lower() + rest[1:]
             text = text.rstrip(".?!") + joined + rest
         if self.random.random() < 0.06:
@@ -203,8 +229,9 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--count", type=int, default=56000)
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--set", default="train")
     arguments = parser.parse_args()
-    writer = Writer(Words(), arguments.seed)
+    writer = Writer(Words(), arguments.seed, common_words() if arguments.set == "common" else None)
     barred = {
         plain(line)
         for name in ("held_out.txt", "development.txt")
@@ -219,7 +246,7 @@ def main() -> None:
         repeats[text] = repeats.get(text, 0) + 1
         written.append(text)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    (arguments.work / "train.txt").write_text("\n".join(written) + "\n")
+    (arguments.work / f"{arguments.set}.txt").write_text("\n".join(written) + "\n")
     distinct = {word for text in written for word in re.findall(r"[a-z']+", text.lower())}
     lengths = [len(text.split()) for text in written]
     print(

@@ -117,6 +117,9 @@ class Clips:
         phones = np.split(stored["phones"].astype(np.int64), ends * SLOTS)
         return cls(texts[: len(codes)], codes, phones)
 
+    def __add__(self, other: "Clips") -> "Clips":
+        return Clips(self.texts + other.texts, self.codes + other.codes, self.phones + other.phones)
+
 
 class Voice(nn.Module):
     """The official model, and the helper head that is thrown away."""
@@ -126,13 +129,19 @@ class Voice(nn.Module):
         self.config = config(work)
         self.tokenizer: Tokenizer = load_tokenizer(work)
         self.official = Qwen3TTSForConditionalGeneration._from_config(
-            Qwen3TTSConfig(**self.config), attn_implementation="sdpa"
-        )
+            Qwen3TTSConfig(**self.config), attn_implementation="eager"
+        )  # eager: at these lengths twice as fast on a CPU as the fused kernel's backward pass
         self.to_phones = nn.Linear(WIDTH, AHEAD * SLOTS * len(PHONES))
         talker = self.official.talker
         for name, parameter in talker.named_parameters():
             if "o_proj" in name or "down_proj" in name:
                 parameter.data.mul_((2 * LAYERS) ** -0.5)
+
+    def compile(self) -> None:
+        """Fuse what lies between the products of every layer: a third less time a step."""
+        for model in (self.official.talker.model, self.official.talker.code_predictor.model):
+            for layer in model.layers:
+                layer.forward = torch.compile(layer.forward, dynamic=True)
 
     def rows(self, text: str, language: bool) -> tuple[list[int], list[int], list[int]]:
         """Streaming layout: text ids and codec ids (-1: none) of the prompt, text ids that trail."""
@@ -199,11 +208,15 @@ class Voice(nn.Module):
             slots = np.concatenate([clips.phones[i], np.zeros(AHEAD * SLOTS, np.int64)])
             ahead = np.lib.stride_tricks.sliding_window_view(slots, AHEAD * SLOTS)[: count * SLOTS : SLOTS]
             phones[b, n - 1 : n - 1 + count] = torch.from_numpy(ahead.copy())
+        device = self.to_phones.weight.device
+        text_ids, codec_ids, is_frame, frames, first, rest, phones = (
+            value.to(device) for value in (text_ids, codec_ids, is_frame, frames, first, rest, phones)
+        )
         if swap > 0:
-            where = is_frame & (torch.rand(shape) < swap)
-            frames[where] = frames[is_frame][torch.randint(int(is_frame.sum()), (int(where.sum()),))]
+            where = is_frame & (torch.rand(shape, device=device) < swap)
+            frames[where] = frames[is_frame][torch.randint(int(is_frame.sum()), (int(where.sum()),), device=device)]
         if hide > 0:
-            is_frame = is_frame & (torch.rand(shape) >= hide)
+            is_frame = is_frame & (torch.rand(shape, device=device) >= hide)
         first_table, tables = talker.model.codec_embedding, talker.code_predictor.model.codec_embedding
         summed = first_table(frames[..., 0]) + sum(tables[g - 1](frames[..., g]) for g in range(1, GROUPS))
         rows = talker.text_projection(talker.model.text_embedding(text_ids))
@@ -212,7 +225,7 @@ class Voice(nn.Module):
             + first_table(codec_ids.clamp(min=0)) * (codec_ids >= 0)[..., None]
             + summed * is_frame[..., None]
         )
-        positions = torch.arange(total)[None, None].expand(3, len(chosen), total)
+        positions = torch.arange(total, device=device)[None, None].expand(3, len(chosen), total)
         hidden = talker.model(inputs_embeds=rows, position_ids=positions, use_cache=False).last_hidden_state
         at = first != -100
         scores = talker.codec_head(hidden[at])
@@ -223,7 +236,7 @@ class Voice(nn.Module):
         out["phones"] = F.cross_entropy(named, phones[spoken].view(-1))
         frame_hidden, codes = hidden[spoken], rest[spoken]
         if predicted < 1:
-            some = torch.rand(len(codes)) < predicted
+            some = torch.rand(len(codes), device=device) < predicted
             frame_hidden, codes = frame_hidden[some], codes[some]
         out["rest"] = self._predictor_loss(frame_hidden, codes)
         return out

@@ -1,11 +1,12 @@
 """The talker and the code predictor, by teacher forcing on the codes, in the official streaming layout.
 
-    python train_talker.py WORK [--steps 14000] [--threads 1]
+    python train_talker.py WORK [--steps 14000] [--sets train common] [--threads 2]
 
 Steer by the text gain it prints: cross-entropy with another sentence's text minus with its own, on unseen
 clips. A helper head names the phones of the frame to come from the same hidden state, which makes the text
 the thing to look at from the first steps on. WORK/talker.pt is written every 250 steps (weights, their
-running mean, optimizer) and taken up again.
+running mean, optimizer) and taken up again. Products are of bfloat16 where the processor has them, and on a
+GPU when there is one; weights and losses stay float32.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--voice", default="rms")
+    parser.add_argument("--sets", nargs="+", default=["train", "common"])
     parser.add_argument("--steps", type=int, default=14000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--phone-weight", type=float, default=0.3)
@@ -47,27 +49,36 @@ def main() -> None:
         "--hide", type=float, default=0.2, help="share of past frames hidden, halved towards the end"
     )
     parser.add_argument("--swap", type=float, default=0.04)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--float32", action="store_true", help="products of float32, and nothing compiled")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     work = arguments.work
-    voice = Voice(work)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    voice = Voice(work).to(device)
+    if not arguments.float32:
+        voice.compile()
     kinds = [[p for p in voice.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
     optimizer = torch.optim.AdamW(
         [{"params": kinds[0], "weight_decay": 0.03}, {"params": kinds[1], "weight_decay": 0.0}],
         arguments.rate,
         betas=(0.9, 0.98),
+        fused=True,
     )
     path, step = work / "talker.pt", 0
     mean = {name: value.clone() for name, value in voice.state_dict().items()}
     if path.exists():
-        saved = torch.load(path)
+        saved = torch.load(path, map_location=device)
         voice.load_state_dict(saved["voice"])
         mean, step = saved["mean"], saved["step"]
         if saved["optimizer"]:  # none in a checkpoint that came out of the repository
             optimizer.load_state_dict(saved["optimizer"])
-    clips = Clips.load(work, arguments.voice, "train", (work / "train.txt").read_text().splitlines())
+    sets = [
+        Clips.load(work, arguments.voice, name, (work / f"{name}.txt").read_text().splitlines())
+        for name in arguments.sets
+    ]
+    clips = sum(sets[1:], sets[0])
     unseen = Clips.load(
         work, arguments.voice, "development", (HERE / "development.txt").read_text().splitlines()
     )
@@ -90,14 +101,15 @@ def main() -> None:
         limit = len(order) if done > 0.08 else int(len(order) * (0.3 + 0.7 * done / 0.08))
         start = int(random.integers(0, limit - 8 * BATCH))
         chosen = order[start + random.permutation(8 * BATCH)[:BATCH]].tolist()
-        losses = voice.losses(
-            clips,
-            chosen,
-            (random.random(BATCH) < 0.6).tolist(),
-            hide=arguments.hide * (1 - 0.5 * done),
-            swap=arguments.swap,
-            predicted=0.35,
-        )
+        with torch.autocast(device, torch.bfloat16, enabled=not arguments.float32):
+            losses = voice.losses(
+                clips,
+                chosen,
+                (random.random(BATCH) < 0.6).tolist(),
+                hide=arguments.hide * (1 - 0.5 * done),
+                swap=arguments.swap,
+                predicted=0.35,
+            )
         loss = (
             losses["first"]
             + 0.5 * losses["rest"]
