@@ -45,7 +45,8 @@ class Crops:
             a, b = max(0, start), min(len(clip), start + length)
             samples[row, a - start : b - start] = clip[a:b]
             slots[row] = self.phones[index].slots(FRAMES, start / RATE)
-        return torch.from_numpy(samples / 32768), torch.from_numpy(slots)
+        device = torch.get_default_device()
+        return torch.from_numpy(samples / 32768).to(device), torch.from_numpy(slots).to(device)
 
 
 class Trainee(nn.Module):
@@ -103,12 +104,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     model, mel = Trainee(), Mel()
     optimizer = torch.optim.AdamW(model.trained(), arguments.rate, betas=(0.9, 0.98), weight_decay=1e-3)
     path, step = arguments.work / "codec.pt", 0
     if path.exists():
-        saved = torch.load(path)
+        saved = torch.load(path, map_location=torch.get_default_device())
         model.load_state_dict(saved["model"])
         if saved["optimizer"]:  # none in a checkpoint that came out of the repository
             optimizer.load_state_dict(saved["optimizer"])

@@ -50,7 +50,7 @@ class Spectra:
 def load_codec(work: Path) -> Trainee:
     """What train_codec.py left, with its codebooks in the official quantizer."""
     model = Trainee()
-    model.load_state_dict(torch.load(work / "codec.pt")["model"])
+    model.load_state_dict(torch.load(work / "codec.pt", map_location=torch.get_default_device())["model"])
     put_codebooks(model.decoder, model.quantizer)
     return model.eval()
 
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile the wave stack")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     codec, mel, spectra = load_codec(arguments.work), Mel(), Spectra()
     decoder, path, step = codec.decoder, arguments.work / "wave.pt", 0
@@ -81,7 +82,7 @@ def main() -> None:
         weight_decay=1e-3,
     )
     if path.exists():
-        saved = torch.load(path)
+        saved = torch.load(path, map_location=torch.get_default_device())
         decoder.load_state_dict(saved["decoder"])
         if saved["optimizer"]:  # none in a checkpoint that came out of the repository
             optimizer.load_state_dict(saved["optimizer"])
