@@ -36,7 +36,7 @@ SUSPECT_S, LOOP_S, SILENCE_S, PERIOD_S, TAIL_S = 0.8, 2.0, 3.0, 4.0, 2.0
 UNLIKE = 4
 #: Shares of one code among the frames of `SUSPECT_S` that begin and end a suspicion; among those of `SILENCE_S`
 #: that give cause to listen; and of quiet frames that make it a silence.
-BEGINS, CLEARS, LISTEN, SILENT = 0.6, 0.3, 0.4, 0.6
+BEGINS, CLEARS, LISTEN, SILENT = 0.6, 0.3, 0.4, 0.8
 #: Quiet is below this, in dB of full scale: a voice is 20 to 30 above, a trained codec's silence 10 below.
 QUIET_DB = -50.0
 #: Frames until a codec that starts in the middle of a speech gives the right level.
@@ -131,9 +131,10 @@ class Watch:
         # speech that was saved goes on as it would have
         if not (loops or fills) or len(self._code0) % (self._n_suspect // 2):
             return None
-        if self._quiet(self._n_silence if fills else int(self._needed.min())):
-            return SILENCE if fills else None
-        return REPETITION if loops else None
+        if fills and self._quiet(self._n_silence):
+            return SILENCE
+        # a loop of near silence is one of silence, which has more time
+        return REPETITION if loops and not self._quiet(int(self._needed.min())) else None
 
     def quiet(self) -> bool:
         """Return whether the frames held back at the end of the time allowed are near silence."""
