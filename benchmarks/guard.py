@@ -31,7 +31,7 @@ LISTS = (
     HERE.parent / "tools" / "demo_voice" / "held_out.txt",
 )
 #: How failures are provoked: by how much the end id's score is lowered, and the temperature.
-PROVOKED = {"no end": (60.0, None), "late end": (4.0, 0.6), "hot, no end": (60.0, 1.0), "hot": (0.0, 2.5)}
+PROVOKED = {"no end": (60.0, None), "late end": (14.0, 1.0), "hot, no end": (60.0, 1.0), "hot": (0.0, 2.5)}
 
 
 @contextmanager

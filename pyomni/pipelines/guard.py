@@ -129,16 +129,18 @@ class Watch:
         fills = len(recent) == self._n_silence and _share(recent) >= LISTEN
         # to listen at each frame would cost as much as the speech; what was heard is not remembered, so that a
         # speech that was saved goes on as it would have
-        if not (loops or fills) or len(self._code0) % (self._n_suspect // 2):
+        if not (loops or fills) or len(self._code0) % self._n_suspect:
             return None
-        if fills and self._quiet(self._n_silence):
+        n_loop = int(self._needed.min())
+        quiet = self._quiet(self._n_silence if fills else n_loop)
+        if fills and quiet.mean() >= SILENT:
             return SILENCE
         # a loop of near silence is one of silence, which has more time
-        return REPETITION if loops and not self._quiet(int(self._needed.min())) else None
+        return REPETITION if loops and quiet[-n_loop:].mean() < SILENT else None
 
     def quiet(self) -> bool:
         """Return whether the frames held back at the end of the time allowed are near silence."""
-        return self._quiet(self.tail)
+        return bool(self._quiet(self.tail).mean() >= SILENT)
 
     def _note(self, frame: I32) -> None:
         code = int(frame[0])
@@ -157,12 +159,11 @@ class Watch:
         elif share <= CLEARS and self._alike.max() < self._n_suspect // 2:
             self.suspicious = False
 
-    def _quiet(self, n: int) -> bool:
-        """Return whether most of the last n frames are near silence."""
-        if self._levels is None or len(self._frames) < n:
-            return False
-        levels = self._levels(np.stack(self._frames[-n - SETTLE :]).astype(np.int32))[-n:]
-        return float((levels < QUIET_DB).mean()) >= SILENT
+    def _quiet(self, n: int) -> npt.NDArray[np.bool_]:
+        """Return which of the last n frames are near silence; fewer, where there are."""
+        if self._levels is None:
+            return np.zeros(1, np.bool_)
+        return self._levels(np.stack(self._frames[-n - SETTLE :]).astype(np.int32))[-n:] < QUIET_DB
 
 
 def _share(codes: list[int]) -> float:
