@@ -1,12 +1,12 @@
-"""Print one JSON line: what the guard does to speech that goes wrong, and whether it leaves healthy speech alone.
+"""Print one JSON line: what the guard does to speech that goes wrong, and to healthy speech.
 
     python benchmarks/guard.py --seeds 3 --provoked 40
 
-Healthy speech is every sentence of ``guard_sentences.txt`` and of the packaged voice's development and held-out
-lists, with several seeds and the model's own options; an alarm is a generation that the guard touched. To provoke
-failures, the end id's score is lowered, the temperature raised, or both, and the same sentences and seeds are
-spoken without the guard and with it. A runaway is a speech that takes more than twice as long as the healthy one,
-and a second.
+Healthy speech is every sentence of ``guard_sentences.txt`` and of the packaged voice's development and
+held-out lists, with several seeds and the model's own options; an alarm is a generation that the guard
+touched. To provoke failures, the end id's score is lowered, the temperature raised, or both, and the same
+sentences and seeds are spoken without the guard and with it. A runaway is a speech that takes more than
+twice as long as the healthy one, and a second.
 """
 
 from __future__ import annotations

@@ -59,9 +59,9 @@ class SpeechOptions:
     streaming_layout : bool or None
         Whether the text trails behind, one token per frame (True), or is all in the prompt (False).
     guard : bool
-        Watch the speech for loops, near silence, and an end that comes too early or not at all; go back to the
-        last good frame and draw afresh, or end there (docs/guard.md). With max_frames None the length of the
-        text caps the frames. A greedy talker, which draws nothing, has the cap alone.
+        Watch the speech for loops, near silence, and an end that comes too early or not at all; go back to
+        the last good frame and draw afresh, or end there (docs/guard.md). With max_frames None the length of
+        the text caps the frames. A greedy talker, which draws nothing, has the cap alone.
     split : {"auto", "sentences", "never"} or None
         Whether a text is spoken in parts, each a generation of its own. ``auto``, the default, leaves a text
         of up to 200 tokens whole, about a minute of speech; a longer one is cut at sentence ends into parts

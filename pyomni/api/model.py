@@ -295,8 +295,8 @@ class SpeechModel:
         Warns
         -----
         ReferenceWarning
-            Speech that is fast or slow for the transcript, a clip that is faint, noisy, clipped, very short or
-            long, or begins, goes on or ends with silence; a transcript the recogniser hears little of.
+            Speech that is fast or slow for the transcript, a clip that is faint, noisy, clipped, very short
+            or long, or begins, goes on or ends with silence; a transcript the recogniser hears little of.
         """
         with self._engine.use():
             return self._cloner.clone(reference, transcript, name, check)

@@ -234,7 +234,7 @@ class Manner:
         return meta.sample_rate / meta.hop
 
     def _most(self, n_text: int, time: SpokenTime) -> int:
-        """Return the guard's cap: twice the frames of slow speech, and never less than text takes to trail by."""
+        """Return the guard's cap: the slowest reading, and never less than text takes to trail by."""
         rate = self._frames_per_second
         return math.ceil(AROUND_MS * rate / 1000) + max(math.ceil(time.most * rate / 1000), n_text)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, SessionBusy
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import SpeechEngine
-from pyomni.pipelines.guard import GuardCounts
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, save, start
 
 __all__ = ["Speech", "SpeechStream", "SpokenPiece", "join", "speech_of"]
@@ -56,7 +56,7 @@ class Speech:
     finish_reason: str
     timings: Timings
     pieces: tuple[SpokenPiece, ...] = ()
-    guard: GuardCounts = GuardCounts()
+    guard: GuardCounts = UNTOUCHED
 
     @property
     def seconds(self) -> float:

@@ -51,10 +51,10 @@ examples:
 ENDINGS = {
     "length": "the speech was cut at {frames} frames ({seconds:.1f} s) before the model ended it",
     "repaired": "the speech went wrong on the way and was taken up again from where it was good",
-    "runaway": "the speech would not end, or went round in a loop: this is the {seconds:.1f} s that were good; "
-    "another seed may do better",
-    "silence": "the speech fell silent without an end: this is the {seconds:.1f} s before; another seed may do "
-    "better",
+    "runaway": "the speech would not end, or went round in a loop: this is the {seconds:.1f} s that were "
+    "good; another seed may do better",
+    "silence": "the speech fell silent without an end: this is the {seconds:.1f} s before; another seed may "
+    "do better",
 }
 
 

@@ -69,7 +69,7 @@ class ArrivingText:
         return len(self.ids) >= n
 
     def wait_for_time(self, least: int) -> None:
-        """Read the iterator until its text takes that many milliseconds at least, or it ends; raises as `wait`."""
+        """Read on until the text takes that many milliseconds at least, or ends; raises as `wait`."""
         while self.time.least < least and self._read():
             pass
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pyomni.pipelines.blocks import Blocks, Timings
 from pyomni.pipelines.bridge import Writer
-from pyomni.pipelines.guard import GuardCounts
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.long import Frames
 from pyomni.pipelines.omni import Answering, OmniEngine
 from pyomni.pipelines.thinking import ThinkTimings
@@ -56,7 +56,7 @@ class Answer:
     finish_reason: str | None = None
     frames: Frames = field(default_factory=Frames)
     speech_finish_reason: str | None = None
-    guard: GuardCounts = GuardCounts()
+    guard: GuardCounts = UNTOUCHED
     thinking: ThinkTimings = field(default_factory=ThinkTimings)
     speaking: Timings = field(default_factory=Timings)
     n_groups: int = 0

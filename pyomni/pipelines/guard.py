@@ -1,9 +1,9 @@
 """The guard: what a speech is watched for while it is made, and when that is trouble.
 
-Speech models fail in few ways: they go round in a loop, fall silent, miss their end, or end at once. The first
-two are seen in the codes of group 0, which cost nothing to look at; samples are decoded only where the codes
-give cause. `docs/guard.md` has the rules in prose. A `Watch` knows nothing but frames and numbers: who rolls
-back, and how, is `pyomni.pipelines.lane`.
+Speech models fail in few ways: they go round in a loop, fall silent, miss their end, or end at once. The
+first two are seen in the codes of group 0, which cost nothing to look at; samples are decoded only where the
+codes give cause. `docs/guard.md` has the rules in prose. A `Watch` knows nothing but frames and numbers: who
+rolls back, and how, is `pyomni.pipelines.lane`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EARLY", "OVERRUN", "REPETITION", "SILENCE", "TRIES", "GuardCounts", "Levels", "Watch"]
+__all__ = [
+    "EARLY",
+    "OVERRUN",
+    "REPETITION",
+    "SILENCE",
+    "TRIES",
+    "UNTOUCHED",
+    "GuardCounts",
+    "Levels",
+    "Watch",
+]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -29,13 +39,13 @@ REPETITION, SILENCE, OVERRUN, EARLY = "repetition", "silence", "overrun", "early
 #: Rolled back so often in one generation, then it ends with what is good.
 TRIES = 6
 
-#: Seconds: how soon a look-alike is held back; how long a loop, a silence must last; the longest period looked
-#: for; how much before the most frames there may be is held back.
+#: Seconds: how soon a look-alike is held back; how long a loop, a silence must last; the longest period
+#: looked for; how much before the most frames there may be is held back.
 SUSPECT_S, LOOP_S, SILENCE_S, PERIOD_S, TAIL_S = 0.8, 2.0, 3.0, 4.0, 2.0
 #: A frame unlike the one a period ago takes back so many that were alike: a loop is alike in 4 of 5.
 UNLIKE = 4
-#: Shares of one code among the frames of `SUSPECT_S` that begin and end a suspicion; among those of `SILENCE_S`
-#: that give cause to listen; and of quiet frames that make it a silence.
+#: Shares of one code among the frames of `SUSPECT_S` that begin and end a suspicion; among those of
+#: `SILENCE_S` that give cause to listen; and of quiet frames that make it a silence.
 BEGINS, CLEARS, LISTEN, SILENT = 0.6, 0.3, 0.4, 0.8
 #: Quiet is below this, in dB of full scale: a voice is 20 to 30 above, a trained codec's silence 10 below.
 QUIET_DB = -50.0
@@ -74,6 +84,10 @@ class GuardCounts(NamedTuple):
     def after(self, trouble: str, dropped: int) -> GuardCounts:
         """Return the counts after a roll-back."""
         return self._replace(**{trouble: getattr(self, trouble) + 1, "dropped": self.dropped + dropped})
+
+
+#: Of a speech that was left as it is.
+UNTOUCHED = GuardCounts()
 
 
 class Watch:
@@ -127,8 +141,8 @@ class Watch:
         loops = bool((self._alike >= self._needed).any())
         recent = self._code0[-self._n_silence :]
         fills = len(recent) == self._n_silence and _share(recent) >= LISTEN
-        # to listen at each frame would cost as much as the speech; what was heard is not remembered, so that a
-        # speech that was saved goes on as it would have
+        # to listen at each frame would cost as much as the speech; what was heard is not remembered, so that
+        # a speech that was saved goes on as it would have
         if not (loops or fills) or len(self._code0) % self._n_suspect:
             return None
         n_loop = int(self._needed.min())
@@ -144,9 +158,9 @@ class Watch:
 
     def _note(self, frame: I32) -> None:
         code = int(frame[0])
-        before = np.array(self._code0[: -self._n_period - 1 : -1], np.int64)  # newest first: periods 1, 2, ...
+        newest_first = self._code0[: -self._n_period - 1 : -1]  # that is, periods 1, 2, ...
         alike = np.zeros(self._n_period, np.bool_)
-        alike[: len(before)] = before == code
+        alike[: len(newest_first)] = np.array(newest_first, np.int64) == code
         # never far beyond what is needed, so that the end of a loop is seen soon after it
         most = self._needed + self._n_suspect
         self._alike = np.clip(self._alike + np.where(alike, 1, -UNLIKE), 0, most)

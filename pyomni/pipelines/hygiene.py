@@ -1,7 +1,8 @@
-"""Whether a reference clip is fit to be cloned, and can be what its transcript says, before anything is encoded.
+"""Whether a reference clip is fit to be cloned, and can be what its transcript says.
 
-A clone in context is as good as its clip and its transcript: the model goes on from both as if it had said the
-one by reading the other. What cannot be is an error. What is doubtful is a `ReferenceWarning`, and cloned.
+A clone in context is as good as its clip and its transcript: the model goes on from both as if it had said
+the one by reading the other. What cannot be is an error. What is doubtful is a `ReferenceWarning`, and
+cloned.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ F32 = npt.NDArray[np.float32]
 #: Samples, float32 [n], and their rate to the words heard in them.
 Hear = Callable[[F32, int], str]
 
-#: Doubtful is faint speech; a background so close to it; samples at full scale; silence before, inside, after;
-#: a voice shorter or longer than this.
+#: Doubtful is faint speech; a background so close to it; samples at full scale; silence before, inside,
+#: after; a voice shorter or longer than this.
 FAINT_DB, CLEAN_DB, CLIPPED, SILENCE_S, SHORT_S, LONG_S = -45.0, 15.0, 0.001, 2.0, 1.0, 60.0
 #: The least time a text takes is for twice the letters a second that people reach. Beside the most, so many
 #: seconds may pass; three times as long is no reading of that text.
@@ -67,13 +68,13 @@ def _length_against_text(found: ClipMeasures, transcript: str) -> Iterator[str]:
     least, most = time.least / 1000, time.most / 1000 + BESIDE_S
     if speech < least:
         raise AudioError(
-            f"the clip holds {speech:.1f} s of speech and its transcript takes {least:.1f} s at the very least, "
-            "expected a transcript of what this clip says, and no more"
+            f"the clip holds {speech:.1f} s of speech and its transcript takes {least:.1f} s at the very "
+            "least, expected a transcript of what this clip says, and no more"
         )
     if speech > FAR * most:
         raise AudioError(
-            f"the clip holds {speech:.1f} s of speech and its transcript takes {most:.1f} s at most, expected "
-            "a transcript of all that this clip says"
+            f"the clip holds {speech:.1f} s of speech and its transcript takes {most:.1f} s at most, "
+            "expected a transcript of all that this clip says"
         )
     if speech < least / FAST:
         yield (
@@ -91,18 +92,18 @@ def _sound(found: ClipMeasures) -> Iterator[str]:
     if found.speech_s < SHORT_S:
         yield f"the clip holds {found.speech_s:.1f} s of speech, expected some 3 to 15 s for a likeness"
     if found.speech_s > LONG_S:
-        yield f"the clip holds {found.speech_s:.0f} s of speech, expected some 3 to 15 s: a longer one costs time"
+        yield f"the clip holds {found.speech_s:.0f} s of speech, expected some 3 to 15 s: more costs time"
     if found.loud_db < FAINT_DB:
-        yield f"the clip is faint, {found.loud_db:.0f} dBFS where it is loud, expected {FAINT_DB:.0f} or more"
+        yield f"the clip is faint, {found.loud_db:.0f} dBFS where loud, expected {FAINT_DB:.0f} or more"
     if found.loud_db - found.quiet_db < CLEAN_DB:
         yield (
-            f"the clip's quiet parts are {found.loud_db - found.quiet_db:.0f} dB below its loud ones, expected "
-            f"{CLEAN_DB:.0f} or more: noise or music would be cloned with the voice"
+            f"the clip's quiet parts are {found.loud_db - found.quiet_db:.0f} dB below its loud ones, "
+            f"expected {CLEAN_DB:.0f} or more: noise or music would be cloned with the voice"
         )
     if found.clipped > CLIPPED:
         yield (
-            f"{found.clipped:.1%} of the clip's samples are clipped at full scale, expected none: record it less "
-            "loud"
+            f"{found.clipped:.1%} of the clip's samples are clipped at full scale, expected none: "
+            "record it less loud"
         )
     for where, seconds in (("begins", found.before_s), ("goes on", found.pause_s), ("ends", found.after_s)):
         if seconds > SILENCE_S:
@@ -120,7 +121,9 @@ def misheard(pcm: F32, sample_rate: int, transcript: str, hear: Hear) -> str | N
     said, heard = _words(transcript), _words(hear(pcm, sample_rate))
     if not said:
         return None
-    agree = sum(block.size for block in SequenceMatcher(None, said, heard, autojunk=False).get_matching_blocks())
+    agree = sum(
+        block.size for block in SequenceMatcher(None, said, heard, autojunk=False).get_matching_blocks()
+    )
     share = agree / len(said)
     if share >= HEARD:
         return None

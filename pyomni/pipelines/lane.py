@@ -1,9 +1,10 @@
 """One request on its way through the generation loop: what is drawn next, what may go out, and the way back.
 
-Frames go out as they are made. While the guard (`pyomni.pipelines.guard`) suspects the newest ones they are held
-back, from the first suspicious one on; when it is trouble the lane is put where that frame began, exactly, and
-draws again with numbers of its own. So nothing that went out is ever taken back, the codec never hears a frame
-that is not kept, and where a speech goes back to does not depend on who takes its frames, or when.
+Frames go out as they are made. While the guard (`pyomni.pipelines.guard`) suspects the newest ones they are
+held back, from the first suspicious one on; when it is trouble the lane is put where that frame began,
+exactly, and draws again with numbers of its own. So nothing that went out is ever taken back, the codec
+never hears a frame that is not kept, and where a speech goes back to does not depend on who takes its
+frames, or when.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.options import GenerationOptions
-from pyomni.pipelines.guard import EARLY, OVERRUN, SILENCE, TRIES, GuardCounts, Levels, Watch
+from pyomni.pipelines.guard import EARLY, OVERRUN, SILENCE, TRIES, UNTOUCHED, GuardCounts, Levels, Watch
 from pyomni.pipelines.prompt import TalkerPrompt
 from pyomni.sampling import Uniforms, pick, restrict
 
@@ -63,7 +64,7 @@ class Point:
     talker: bytes
     row_sum: F32
     codes: I32
-    guard: GuardCounts = GuardCounts()
+    guard: GuardCounts = UNTOUCHED
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ class Event(NamedTuple):
     codes : int32 [n_groups] or None
         One frame; None in the last event of a request.
     finish_reason : {"stop", "length", "repaired", "runaway", "silence"} or None
-        In the last event: the end id was drawn, or `max_frames` was reached without it; where the guard rolled
-        back, ended all the same, or given up in a loop, without an end, or in near silence.
+        In the last event: the end id was drawn, or `max_frames` was reached without it; where the guard
+        rolled back, ended all the same, or given up in a loop, without an end, or in near silence.
     row_sum : float32 [n_embd] or None
         Sum of the frame's embeddings: the codec side of the talker's next row.
     pad_row : float32 [n_embd] or None
@@ -118,7 +119,7 @@ class Event(NamedTuple):
     row_sum: F32 | None = None
     pad_row: F32 | None = None
     n_past: int = 0
-    guard: GuardCounts = GuardCounts()
+    guard: GuardCounts = UNTOUCHED
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Lane:
         self.logits, self.hidden = logits, hidden
         self._talker, self._draws = talker, Uniforms(request.options.seed)
         self._code0: list[int] = []
-        self._counts = GuardCounts()
+        self._counts = UNTOUCHED
         self._held: list[Event] = []
         self._mark: _Mark | None = None
         rules, point = request.options.guard, request.point
@@ -259,7 +260,9 @@ class Lane:
     def _near_the_most(self) -> bool:
         watch = self._watch
         return (
-            watch is not None and self.request.capped and self.n_frames >= self.request.max_frames - watch.tail
+            watch is not None
+            and self.request.capped
+            and self.n_frames >= self.request.max_frames - watch.tail
         )
 
     def _trouble_at_end(self, ended: bool) -> str | None:

@@ -22,7 +22,7 @@ from pyomni.options import SpeechOptions
 from pyomni.pipelines import carry
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
-from pyomni.pipelines.guard import GuardCounts
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.prompt import PromptLayout
 from pyomni.pipelines.resume import SavedSpeech
 from pyomni.pipelines.speech import Event
@@ -155,7 +155,7 @@ class Made:
     n_samples: int = 0
     n_blocks: int = 0
     last: Event | None = None
-    guard: GuardCounts = GuardCounts()
+    guard: GuardCounts = UNTOUCHED
 
 
 def part_seed(seed: int, index: int) -> int:
@@ -209,7 +209,7 @@ def perform_codes(
     """
     last = len(script.parts) - 1
     reasons: set[str | None] = set()
-    before = GuardCounts()  # of the parts that have ended
+    before = UNTOUCHED  # of the parts that have ended
 
     def frames(index: int) -> Iterator[I32]:
         nonlocal before

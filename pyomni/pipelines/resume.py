@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, ModelFormatError, PyOmniError, UnsupportedModel
 from pyomni.options import Draw, GenerationOptions, Guarding, SpeechOptions, check_real, check_whole
-from pyomni.pipelines.guard import GuardCounts
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.saved import Kind, pack, unpack
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SavedSpeech:
     n_prompt: int
     n_blocks: int
     options: GenerationOptions
-    guard: GuardCounts = GuardCounts()
+    guard: GuardCounts = UNTOUCHED
 
     def to_bytes(self) -> bytes:
         """Return the speech as bytes, for `from_bytes`."""

@@ -58,9 +58,9 @@ def generate(
     """Speak requests on the lanes of a talker and yield frames as they are made.
 
     Each prompt is prefilled alone in its lane; then the live lanes step together. Frame g of a request draws
-    with the numbers (seed, attempt, g, group), so its codes do not depend on its lane, its neighbours or when it
-    started; the attempt is 0 until the guard rolls back. After `max_frames` frames one more id is drawn, as the
-    official package does, to tell "stop" from "length".
+    with the numbers (seed, attempt, g, group), so its codes do not depend on its lane, its neighbours or
+    when it started; the attempt is 0 until the guard rolls back. After `max_frames` frames one more id is
+    drawn, as the official package does, to tell "stop" from "length".
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """How long a text takes to say, at least and at most, counted by its characters.
 
-Nothing here is of a model or a voice: a tokenizer may count a letter or a word as one, a listener hears letters.
-The bounds are far apart on purpose. Faster than the least is no speech that anyone follows, slower than the
-most no reading aloud: 40 letters a second (auctioneers reach 25, people 15) and six (80 words a minute, with
-pauses). Times are whole milliseconds, so that a text and its pieces add up to the same.
+Nothing here is of a model or a voice: a tokenizer may count a letter or a word as one, a listener hears
+letters. The bounds are far apart on purpose. Faster than the least is no speech that anyone follows, slower
+than the most no reading aloud: 40 letters a second (auctioneers reach 25, people 15) and six (80 words a
+minute, with pauses). Times are whole milliseconds, so that a text and its pieces add up to the same.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ LETTER, CAPITAL, OTHER_LETTER = SpokenTime(25, 160), SpokenTime(25, 600), Spoken
 WIDE = SpokenTime(60, 700)
 DIGIT = SpokenTime(25, 1200)
 #: Said as a word ("per cent"), or not at all; a mark is a pause at most.
-SYMBOL, MARK, SPACE, NOTHING = SpokenTime(0, 1500), SpokenTime(0, 1000), SpokenTime(0, 100), SpokenTime(0, 100)
+SYMBOL, MARK, SPACE, NOTHING = (
+    SpokenTime(0, 1500),
+    SpokenTime(0, 1000),
+    SpokenTime(0, 100),
+    SpokenTime(0, 100),
+)
 
 
 def spoken_time(text: str) -> SpokenTime:

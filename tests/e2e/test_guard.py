@@ -1,4 +1,4 @@
-"""The guard on the packaged voice: healthy speech as it was, provoked failures ended, in every way of speaking."""
+"""The guard on the packaged voice: healthy speech as it was, provoked failures ended, in every way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyomni.pipelines.guard import TRIES, GuardCounts
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from guard import lowered_end  # noqa: E402
+from guard import lowered_end
 
 TEXT = "She has never seen the sea."
 TEXTS = (TEXT, "Close the door when you leave the room.", "No, no, no, no.")
@@ -84,7 +84,16 @@ def test_given_up_it_is_the_same_in_every_way(model: SpeechModel, no_end: None):
 
 
 def test_repaired_it_is_the_same_in_every_way(model: SpeechModel):
-    for by in (14.0, 15.0, 13.0, 16.0, 12.0, 18.0, 10.0, 20.0):  # the end is drawn behind the speech, but seldom
+    for by in (
+        14.0,
+        15.0,
+        13.0,
+        16.0,
+        12.0,
+        18.0,
+        10.0,
+        20.0,
+    ):  # the end is drawn behind the speech, but seldom
         for seed in range(3):
             options = SpeechOptions(seed=seed, temperature=1.0)
             with lowered_end(by):

@@ -8,7 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import END, N_GROUPS, N_VOCAB, PROMPT, WIDTH, FakePredictor, FakeTalker, prompt_rows, small_metadata
+from fakes import (
+    END,
+    N_GROUPS,
+    N_VOCAB,
+    PROMPT,
+    WIDTH,
+    FakePredictor,
+    FakeTalker,
+    prompt_rows,
+    small_metadata,
+)
 
 from pyomni.options import Draw, GenerationOptions, Guarding, SpeechOptions
 from pyomni.pipelines.guard import REPETITION, TRIES, GuardCounts, Watch
@@ -36,14 +46,19 @@ def request(key: int = 1, **changes) -> Request:
 class Odd(FakeTalker):
     """From frame `at` on it draws the code `HELD`, but for the end with a chance of `end`."""
 
-    def __init__(self, n_lanes: int = 1, at: int = 20, end: float = 0.0, until: int = 10**6, **others) -> None:
+    def __init__(
+        self, n_lanes: int = 1, at: int = 20, end: float = 0.0, until: int = 10**6, **others
+    ) -> None:
         super().__init__(n_lanes, **others)
         self.at, self.end, self.until = at, end, until
 
     def decode(self, rows: np.ndarray, *, lanes=None, head: int = 0):
         step = super().decode(rows, lanes=lanes, head=head)
         for i, lane in enumerate(range(len(rows)) if lanes is None else lanes):
-            if self.at <= len(self.seen[lane]) - PROMPT < self.until and round(float(self.seen[lane][0][0])) == 1:
+            if (
+                self.at <= len(self.seen[lane]) - PROMPT < self.until
+                and round(float(self.seen[lane][0][0])) == 1
+            ):
                 step.logits[i] = -50.0
                 step.logits[i, HELD] = np.log(1 - self.end)
                 step.logits[i, END] = np.log(self.end) if self.end else -50.0
@@ -79,7 +94,9 @@ def test_healthy_speech_is_left_as_it_is(lanes: int):
     requests = [request(key, seed=key) for key in ends]
     bare = [replace(one, options=replace(one.options, guard=None)) for one in requests]
     want = run(FakeTalker(lanes, end_after=ends), *bare)
-    for (codes, end), (plain, other) in zip(run(FakeTalker(lanes, end_after=ends), *requests), want, strict=True):
+    for (codes, end), (plain, other) in zip(
+        run(FakeTalker(lanes, end_after=ends), *requests), want, strict=True
+    ):
         assert np.array_equal(codes, plain)
         assert (end.finish_reason, end.guard) == (other.finish_reason, GuardCounts())
 
@@ -173,7 +190,9 @@ def test_a_lane_goes_back_alone():
     assert any(end.guard.attempts for _, end in alone)
 
 
-@pytest.mark.parametrize("make", [lambda: Odd(end=0.02), lambda: Odd(), lambda: Odd(until=45, end_after={1: 70})])
+@pytest.mark.parametrize(
+    "make", [lambda: Odd(end=0.02), lambda: Odd(), lambda: Odd(until=45, end_after={1: 70})]
+)
 def test_it_goes_on_from_every_frame_as_it_would_have(make: Callable[[], Odd]):
     one = request(seed=3)
     talker, events, lanes = make(), [], []
@@ -233,7 +252,10 @@ def test_a_loop_with_some_frames_unlike_is_one_and_varied_speech_is_none():
 def test_twice_the_same_is_no_loop():
     rng = np.random.default_rng(4)
     phrase = rng.integers(0, 500, 20).tolist()
-    assert first_trouble(rng.integers(0, 500, 30).tolist() + phrase * 2 + rng.integers(0, 500, 30).tolist()) is None
+    assert (
+        first_trouble(rng.integers(0, 500, 30).tolist() + phrase * 2 + rng.integers(0, 500, 30).tolist())
+        is None
+    )
 
 
 def test_a_greedy_talker_and_an_unguarded_one_are_not_watched():

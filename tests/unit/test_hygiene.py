@@ -49,8 +49,16 @@ def test_measures():
     ("pcm", "transcript", "words"),
     [
         (voice(0.7), TEXT, "the clip holds 0.7 s of speech and its transcript takes 1.0 s at the very least"),
-        (np.concatenate([voice(0.7), quiet(9)]), TEXT, "at the very least, expected a transcript of what this"),
-        (voice(60), "Yes.", "60.0 s of speech and its transcript takes .* at most, expected a transcript of all"),
+        (
+            np.concatenate([voice(0.7), quiet(9)]),
+            TEXT,
+            "at the very least, expected a transcript of what this",
+        ),
+        (
+            voice(60),
+            "Yes.",
+            "60.0 s of speech and its transcript takes .* at most, expected a transcript of all",
+        ),
     ],
 )
 def test_what_cannot_be(pcm: np.ndarray, transcript: str, words: str):
@@ -66,7 +74,11 @@ def test_what_cannot_be(pcm: np.ndarray, transcript: str, words: str):
         (voice(0.8), None, "holds 0.8 s of speech, expected some 3 to 15 s"),
         (voice(70), None, "holds 70 s of speech"),
         (voice(4, level=0.001), None, "the clip is faint"),
-        (voice(4) + 0.1 * np.random.default_rng(1).standard_normal(4 * RATE).astype(np.float32), None, "noise"),
+        (
+            voice(4) + 0.1 * np.random.default_rng(1).standard_normal(4 * RATE).astype(np.float32),
+            None,
+            "noise",
+        ),
         (np.clip(voice(4, level=2), -1, 1), None, "clipped at full scale"),
         (np.concatenate([quiet(3), voice(4)]), None, "begins with 3.0 s of silence"),
         (np.concatenate([voice(4), quiet(3), voice(1)]), None, "goes on with 3.0 s of silence"),
