@@ -163,8 +163,9 @@ def _options(given: dict[str, Any]) -> GenerationOptions:
     """Build the options, so that they hold to what a caller is held to."""
     talker, predictor = Draw(**given["talker"]), Draw(**given["predictor"])
     guard = None if given["guard"] is None else Guarding(**given["guard"])
-    set_ = [value for name, value in given.items() if name != "guard"]
-    if None in (*set_, *given["talker"].values(), *given["predictor"].values()):
+    needed = [value for name, value in given.items() if name != "guard"]
+    needed += [*given["talker"].values(), *given["predictor"].values(), *(given["guard"] or {}).values()]
+    if any(value is None for value in needed):
         raise ValueError("an option is not set")
     if guard is not None:
         check_real("guard.frames_per_second", guard.frames_per_second, 0.0, 1e4, "above 0", open_low=True)
