@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pyomni.errors import OutOfMemory as OutOfMemory
     from pyomni.errors import OutputFileError as OutputFileError
     from pyomni.errors import PyOmniError as PyOmniError
+    from pyomni.errors import ReferenceWarning as ReferenceWarning
     from pyomni.errors import SessionBroken as SessionBroken
     from pyomni.errors import SessionBusy as SessionBusy
     from pyomni.errors import UnsupportedModel as UnsupportedModel
@@ -75,6 +76,7 @@ _WHERE = {
             "OutOfMemory",
             "OutputFileError",
             "PyOmniError",
+            "ReferenceWarning",
             "SessionBroken",
             "SessionBusy",
             "UnsupportedModel",

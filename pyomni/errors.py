@@ -20,6 +20,7 @@ __all__ = [
     "OutOfMemory",
     "OutputFileError",
     "PyOmniError",
+    "ReferenceWarning",
     "SessionBroken",
     "SessionBusy",
     "UnsupportedModel",
@@ -77,6 +78,10 @@ class Cancelled(PyOmniError):
 
 class AudioError(PyOmniError, ValueError):
     """An audio file or array is not usable: a format that is not there, a rate or a shape that cannot be."""
+
+
+class ReferenceWarning(UserWarning):
+    """A reference clip can be cloned, but something about it, or about its transcript, is doubtful."""
 
 
 class ImageError(PyOmniError, ValueError):

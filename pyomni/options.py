@@ -17,13 +17,14 @@ __all__ = [
     "SPLITS",
     "Draw",
     "GenerationOptions",
+    "Guarding",
     "SpeechOptions",
     "check_real",
     "check_whole",
     "guard_frames",
 ]
 
-#: The guard of `guard_frames`: eight seconds at 12.5 frames a second, plus 0.96 s for each text token.
+#: `guard_frames`: eight seconds at 12.5 frames a second, plus 0.96 s for each text token.
 GUARD_FRAMES = 100
 GUARD_FRAMES_PER_TOKEN = 12
 
@@ -58,8 +59,9 @@ class SpeechOptions:
     streaming_layout : bool or None
         Whether the text trails behind, one token per frame (True), or is all in the prompt (False).
     guard : bool
-        With max_frames None, cap the frames by the length of the text (`guard_frames`), so that a generation
-        that misses its end does not run to the context's.
+        Watch the speech for loops, near silence, and an end that comes too early or not at all; go back to
+        the last good frame and draw afresh, or end there (docs/guard.md). With max_frames None the length of
+        the text caps the frames. A greedy talker, which draws nothing, has the cap alone.
     split : {"auto", "sentences", "never"} or None
         Whether a text is spoken in parts, each a generation of its own. ``auto``, the default, leaves a text
         of up to 200 tokens whole, about a minute of speech; a longer one is cut at sentence ends into parts
@@ -122,7 +124,14 @@ class SpeechOptions:
         return 0.0
 
     def resolve(
-        self, defaults: Mapping[str, Any], *, n_text: int, streaming_layout: bool
+        self,
+        defaults: Mapping[str, Any],
+        *,
+        n_text: int,
+        streaming_layout: bool,
+        most: int | None = None,
+        least: int = 0,
+        frames_per_second: float = 0.0,
     ) -> GenerationOptions:
         """Fill in a file's defaults.
 
@@ -131,25 +140,36 @@ class SpeechOptions:
         defaults : Mapping
             The ``tts.default.*`` values of docs/gguf.md without that prefix.
         n_text : int
-            Text tokens to speak, for the guard.
+            Text tokens to speak.
         streaming_layout : bool
             The model type's default layout.
+        most : int or None
+            The guard's cap of the frames; None is `guard_frames` of `n_text`.
+        least : int
+            Frames before which the guard takes an end for a failure.
+        frames_per_second : float
+            Of the codec; 0 leaves the guard no more than the cap.
 
         Returns
         -------
         GenerationOptions
             With every field set; a missing seed is drawn here.
         """
-        max_frames = self.max_frames
+        max_frames, capped = self.max_frames, False
         if max_frames is None:
             # max_new_tokens counts sampled ids and the last one never becomes a frame: M ids, M - 1 frames.
             max_frames = max(int(defaults["max_new_tokens"]) - 1, 1)
-            if self.guard:
-                max_frames = min(max_frames, guard_frames(n_text))
+            most = guard_frames(n_text) if most is None else most
+            capped = self.guard and most < max_frames
+            max_frames = most if capped else max_frames
+        talker = _draw(self.greedy, defaults, "", self.temperature, self.top_k, self.top_p)
+        guard = None
+        if self.guard and frames_per_second > 0 and talker.temperature > 0:
+            guard = Guarding(float(frames_per_second), min(least, max_frames), capped)
         min_frames = int(defaults["min_new_tokens"]) if self.min_frames is None else self.min_frames
         return GenerationOptions(
             seed=secrets.randbits(63) if self.seed is None else int(self.seed),
-            talker=_draw(self.greedy, defaults, "", self.temperature, self.top_k, self.top_p),
+            talker=talker,
             predictor=_draw(
                 self.greedy,
                 defaults,
@@ -162,6 +182,7 @@ class SpeechOptions:
             max_frames=max_frames,
             min_frames=min(min_frames, max_frames),
             streaming_layout=streaming_layout if self.streaming_layout is None else self.streaming_layout,
+            guard=guard,
         )
 
 
@@ -179,8 +200,26 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Guarding:
+    """What the guard of one generation goes by.
+
+    Attributes
+    ----------
+    frames_per_second : float
+    least : int
+        Frames before which an end is too early.
+    capped : bool
+        Whether `max_frames` are the guard's, so that a speech which reaches them has missed its end.
+    """
+
+    frames_per_second: float
+    least: int = 0
+    capped: bool = False
+
+
+@dataclass(frozen=True)
 class GenerationOptions:
-    """`SpeechOptions` with a file's defaults filled in; every field is set."""
+    """`SpeechOptions` with a file's defaults filled in; every field is set, but for `guard` where none is."""
 
     seed: int
     talker: Draw
@@ -189,10 +228,11 @@ class GenerationOptions:
     max_frames: int
     min_frames: int
     streaming_layout: bool
+    guard: Guarding | None = None
 
 
 def guard_frames(n_text: int) -> int:
-    """Return the most frames a text of `n_text` tokens may take under the guard: ``100 + 12 * n_text``.
+    """Return the guard's most frames for `n_text` tokens of which no text is known: ``100 + 12 * n_text``.
 
     Ordinary speech takes about four frames (0.32 s) per text token, so this is three times that and eight
     seconds for pauses. It ends the generations that miss their end id, which very short texts sometimes do.

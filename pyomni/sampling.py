@@ -170,10 +170,11 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
 
 
 class Uniforms:
-    """Uniform numbers of one request, keyed by (seed, frame, group) and so free of history.
+    """Uniform numbers of one request, keyed by (seed, attempt, frame, group) and so free of history.
 
-    They are numpy's Philox 4x64-10 with key ``seed`` and counter ``[0, 0, stream, frame]``: frames are 2**192
-    counter steps apart, and group g takes the g-th double ``(next64 >> 11) * 2**-53`` of its frame.
+    They are numpy's Philox 4x64-10 with key ``seed`` and counter ``[0, attempt, stream, frame]``: frames are
+    2**192 counter steps apart, attempts at one 2**64, and group g takes the g-th double ``(next64 >> 11) *
+    2**-53`` of its frame.
 
     Parameters
     ----------
@@ -190,10 +191,14 @@ class Uniforms:
         self._state: Any = dict(self._philox.state)
         self._key = np.array(self._state["state"]["key"], np.uint64)
 
-    def frame(self, frame: int, n: int) -> F64:
-        """Return the numbers of groups 0..n-1 of one frame, float64 [n] in [0, 1)."""
+    def frame(self, frame: int, n: int, attempt: int = 0) -> F64:
+        """Return the numbers of groups 0..n-1 of one frame, float64 [n] in [0, 1).
+
+        The attempt is how often the guard has rolled the request back; see docs/guard.md.
+        """
         # setting the state costs a few microseconds; a new Philox would ask the system for entropy first
-        self._state["state"] = {"counter": np.array([0, 0, self._stream, frame], np.uint64), "key": self._key}
+        counter = np.array([0, attempt, self._stream, frame], np.uint64)
+        self._state["state"] = {"counter": counter, "key": self._key}
         self._state["buffer_pos"] = 4  # nothing left over from another frame
         self._philox.state = self._state
         return self._generator.random(n)

@@ -43,6 +43,8 @@ class FakeMetadata:
     n_ctx_max: int = 4096
     n_embd: int = 6
     n_codes: int = 40
+    sample_rate: int = 24000
+    hop: int = 1920
     model_type: str = "custom_voice"
     model_size: str = "1b7"
     instruct: bool = True
@@ -87,6 +89,9 @@ class FakeTalker:
 
     def rewind(self, lane: int = 0, n_past: int = 0) -> None:
         self.seen[lane] = self.seen[lane][:n_past]
+
+    def n_past(self, lane: int = 0) -> int:
+        return len(self.seen[lane])
 
     def decode(self, rows: np.ndarray, *, lanes: Any = None, head: int = 0) -> Step:
         lanes = list(range(len(rows))) if lanes is None else list(lanes)

@@ -31,6 +31,7 @@ from pyomni.voices import Voice
 
 if TYPE_CHECKING:
     from pyomni.audio.reference import Clip
+    from pyomni.pipelines.hygiene import Hear
 
 __all__ = ["COMPONENTS", "SpeechModel"]
 
@@ -250,7 +251,14 @@ class SpeechModel:
                 offset += len(script.parts)
         return speeches
 
-    def clone(self, reference: Clip, transcript: str | None = None, *, name: str = "") -> Voice:
+    def clone(
+        self,
+        reference: Clip,
+        transcript: str | None = None,
+        *,
+        name: str = "",
+        check: bool | Hear = False,
+    ) -> Voice:
         """Make a voice of a clip; a base model speaks with it.
 
         The last clips are remembered by what they hold, so that cloning one again costs nothing.
@@ -264,6 +272,9 @@ class SpeechModel:
             the clip's speaker embedding alone.
         name : str
             What to call it.
+        check : bool, or callable (float32 [n], sample rate) -> str
+            Compare the transcript with what a speech recogniser hears in the clip: pocketsphinx, which knows
+            English (``pip install 'pyomni[check]'``), or one of yours.
 
         Returns
         -------
@@ -272,16 +283,23 @@ class SpeechModel:
         Raises
         ------
         AudioError
-            The clip cannot be read, or is empty, silent, too short or too long.
+            The clip cannot be read, or is empty, silent, too short or too long; or it cannot be what the
+            transcript says, by the time that takes.
         ArgumentError
-            A model that does not clone, or a blank transcript.
+            A model that does not clone, a blank transcript, or a check without one or without its package.
         UnsupportedModel
             The file lacks an encoder this needs.
         SessionBusy
             The model is speaking.
+
+        Warns
+        -----
+        ReferenceWarning
+            Speech that is fast or slow for the transcript, a clip that is faint, noisy, clipped, very short
+            or long, or begins, goes on or ends with silence; a transcript the recogniser hears little of.
         """
         with self._engine.use():
-            return self._cloner.clone(reference, transcript, name)
+            return self._cloner.clone(reference, transcript, name, check)
 
     def decode(self, codes: npt.ArrayLike, *, voice: AnyVoice = None) -> F32:
         """Decode codes to samples, the same `speak` made of them bit for bit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.metadata import SpeechMetadata
-from pyomni.options import SpeechOptions, guard_frames
+from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
 from pyomni.pipelines.arriving import Arriving, ArrivingText
 from pyomni.pipelines.carry import CARRIED_TOKENS
@@ -22,6 +23,7 @@ from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.long import PART_TOKENS, Part, Script, part_seed
 from pyomni.pipelines.prompt import PromptLayout
 from pyomni.text.incremental import IncrementalEncoder
+from pyomni.text.length import SpokenTime, spoken_time
 from pyomni.text.split import Piece, split
 from pyomni.voices import FAMILY, Voice
 
@@ -37,6 +39,12 @@ Text = str | Iterable[str] | AsyncIterable[str]
 
 #: A voice, the name of a speaker or of a saved voice, or a voice file; None is the model's own choice.
 AnyVoice = str | os.PathLike[str] | Voice | None
+
+
+#: Milliseconds a speech may take beside its text, for breath and silence around it.
+AROUND_MS = 3000
+#: An end is too early only within so many: a speech that is merely short may be a fast one.
+EARLY_MS = 1000
 
 
 class Planner:
@@ -73,7 +81,7 @@ class Planner:
         if manner.made_up and options.split != "sentences":
             parts = _with_short_lead(self._tokenizer, parts)
         if len(parts) < 2:
-            plan = manner.plan(ids)
+            plan = manner.plan(ids, text)
             return Script((Part(plan, text),), plan.options.seed)
         return manner.script(parts)
 
@@ -151,11 +159,19 @@ class Manner:
         """Whether the voice is in no prompt, but made up by the model for each."""
         return self.who.kind in ("design", "none")
 
-    def plan(self, ids: Sequence[int], **changes: Any) -> Plan:
+    def plan(self, ids: Sequence[int], text: str, **changes: Any) -> Plan:
         """Lay out a text that is all there; `changes` replace options."""
         options = replace(self.options, **changes)
         meta = self.engine.meta
-        settings = options.resolve(meta.defaults, n_text=len(ids), streaming_layout=meta.streaming_layout)
+        time = spoken_time(text)
+        settings = options.resolve(
+            meta.defaults,
+            n_text=len(ids),
+            streaming_layout=meta.streaming_layout,
+            most=self._most(len(ids), time),
+            least=self._least(time),
+            frames_per_second=self._frames_per_second,
+        )
         layout = self.lay_out(ids, streaming=settings.streaming_layout)
         fit = self.engine.fit(layout, settings, frames_asked=options.max_frames is not None)
         return replace(fit, speaker=self.who.embedding, reference=self.who.codes)
@@ -184,7 +200,9 @@ class Manner:
         """Plan a text that is on its way, in the streaming layout."""
         options, defaults = self.options, self.engine.meta.defaults
         lay_out = partial(self.lay_out, streaming=True)
-        settings = options.resolve(defaults, n_text=2**31, streaming_layout=True)
+        settings = options.resolve(
+            defaults, n_text=2**31, streaming_layout=True, frames_per_second=self._frames_per_second
+        )
         # the prompt has the same length for any text of at least n_first tokens
         n_first = 1
         if self.reference is not None:
@@ -193,16 +211,36 @@ class Manner:
         fit = self.engine.fit(stand_in, settings, frames_asked=options.max_frames is not None)
         most = fit.options.max_frames
 
-        def limit(n_text: int) -> int:
-            return min(most, guard_frames(n_text)) if options.guard and options.max_frames is None else most
-
         text = ArrivingText(pieces, IncrementalEncoder(self.tokenizer))
+
+        def limit() -> int:
+            capped = options.guard and options.max_frames is None
+            return min(most, self._most(len(text.ids), text.time)) if capped else most
+
+        def least() -> int:
+            text.wait_for_time(EARLY_MS)
+            return self._least(text.time)
+
         return replace(
             fit,
             speaker=self.who.embedding,
             reference=self.who.codes,
-            arriving=Arriving(text, lay_out, n_first, limit),
+            arriving=Arriving(text, lay_out, n_first, limit, least),
         )
+
+    @property
+    def _frames_per_second(self) -> float:
+        meta = self.engine.meta
+        return meta.sample_rate / meta.hop
+
+    def _most(self, n_text: int, time: SpokenTime) -> int:
+        """Return the guard's cap: the slowest reading, and never less than text takes to trail by."""
+        rate = self._frames_per_second
+        return math.ceil(AROUND_MS * rate / 1000) + max(math.ceil(time.most * rate / 1000), n_text)
+
+    def _least(self, time: SpokenTime) -> int:
+        """Return the frames before which an end is too early, however fast the speech."""
+        return math.floor(min(time.least, EARLY_MS) * self._frames_per_second / 1000)
 
     def script(self, pieces: Sequence[Piece]) -> Script:
         """Plan a text in parts."""
@@ -213,7 +251,7 @@ class Manner:
         for index, piece in enumerate(pieces):
             ids = self.tokenizer.encode(piece.text)
             # each with its own guard; the parts before may leave it fewer frames than it asks for
-            plan = self.plan(ids, seed=part_seed(seed, index), max_frames=None)
+            plan = self.plan(ids, piece.text, seed=part_seed(seed, index), max_frames=None)
             if most is not None:
                 settings = plan.options
                 n = min(settings.max_frames, most)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, SessionBusy
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import SpeechEngine
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, save, start
 
 __all__ = ["Speech", "SpeechStream", "SpokenPiece", "join", "speech_of"]
@@ -35,13 +36,17 @@ class Speech:
         What the audio was decoded from.
     seed : int
         Gives the same codes again.
-    finish_reason : {"stop", "length"}
-        The model ended the speech, or it was cut at the most frames allowed.
+    finish_reason : {"stop", "length", "repaired", "runaway", "silence"}
+        The model ended the speech, or it was cut at the most frames allowed; or the guard went back and the
+        model then ended it, or the guard gave up on a loop or a missing end, or on near silence, and this is
+        what was good (docs/guard.md).
     timings : Timings
         Seconds by component.
     pieces : tuple of SpokenPiece
         The parts of a text that was split (`SpeechOptions.split`), whose pauses no codes stand for; empty for
         one spoken in one.
+    guard : GuardCounts
+        How often the guard went back, and why.
     """
 
     audio: F32
@@ -51,6 +56,7 @@ class Speech:
     finish_reason: str
     timings: Timings
     pieces: tuple[SpokenPiece, ...] = ()
+    guard: GuardCounts = UNTOUCHED
 
     @property
     def seconds(self) -> float:
@@ -89,8 +95,8 @@ class SpeechStream(Iterator[F32]):
         Of this speech.
     codes : int32 [n_frames, n_groups]
         Frames made so far; a few may not be decoded yet.
-    finish_reason : {"stop", "length"} or None
-        None until it ended.
+    finish_reason : str or None
+        As of `Speech`; None until it ended.
     """
 
     def __init__(self, engine: SpeechEngine, script: Script, made: Made | None = None) -> None:
@@ -111,6 +117,11 @@ class SpeechStream(Iterator[F32]):
     def finish_reason(self) -> str | None:
         """How it ended, None until then."""
         return self._made.finish_reason
+
+    @property
+    def guard(self) -> GuardCounts:
+        """How often the guard went back so far, and why."""
+        return self._made.guard
 
     @property
     def timings(self) -> Timings:
@@ -178,7 +189,7 @@ def speech_of(blocks: Iterable[F32], made: Made, seed: int, sample_rate: int, n_
     """Return what was made, whole; the blocks are taken before anything else is looked at."""
     audio = join(blocks)
     codes, reason = made.frames.array(n_groups), made.finish_reason or "stop"
-    return Speech(audio, sample_rate, codes, seed, reason, made.timings, tuple(made.pieces))
+    return Speech(audio, sample_rate, codes, seed, reason, made.timings, tuple(made.pieces), made.guard)
 
 
 def join(blocks: Iterable[F32]) -> F32:

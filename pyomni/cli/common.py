@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from pyomni.errors import (
     ModelFormatError,
     OutOfMemory,
     OutputFileError,
+    ReferenceWarning,
     UnsupportedModel,
     VideoError,
 )
@@ -110,17 +112,29 @@ def clone_flags(parser: Any) -> None:
         metavar="TEXT",
         help="what the clip says: clones in context, which is closest (default: by speaker embedding alone)",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="compare TEXT with what a speech recogniser hears in REF (English; pip install 'pyomni[check]')",
+    )
 
 
 def check_clone_flags(args: argparse.Namespace) -> None:
     """Refuse a transcript without its clip."""
     if args.transcript is not None and args.clone is None:
         raise CliError(INPUT, "--transcript was given without --clone, expected the clip it is of")
+    if args.check and args.transcript is None:
+        raise CliError(USAGE, "--check was given without --transcript, expected one to compare with")
 
 
 def clone_voice(model: SpeechModel, args: argparse.Namespace, name: str = "") -> Voice:
-    """Make the voice that the flags ask for."""
-    return model.clone(args.clone, args.transcript, name=name)
+    """Make the voice that the flags ask for; what is doubtful about the clip is said on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ReferenceWarning)
+        voice = model.clone(args.clone, args.transcript, name=name, check=args.check)
+    for one in caught:
+        message(args, f"warning: {one.message}")
+    return voice
 
 
 def count(text: str) -> int:

@@ -47,6 +47,17 @@ examples:
   echo "Hello." | pyomni speak - -o - | aplay"""
 
 
+#: What is said of a speech that did not simply end.
+ENDINGS = {
+    "length": "the speech was cut at {frames} frames ({seconds:.1f} s) before the model ended it",
+    "repaired": "the speech went wrong on the way and was taken up again from where it was good",
+    "runaway": "the speech would not end, or went round in a loop: this is the {seconds:.1f} s that were "
+    "good; another seed may do better",
+    "silence": "the speech fell silent without an end: this is the {seconds:.1f} s before; another seed may "
+    "do better",
+}
+
+
 def add(verbs: Any) -> None:
     """Add the verb."""
     p = verbs.add_parser(
@@ -116,7 +127,11 @@ def add(verbs: Any) -> None:
     length.add_argument(
         "--paragraph-pause", type=float, metavar="S", help="the same between paragraphs (default 0.5)"
     )
-    length.add_argument("--no-guard", action="store_true", help="do not cap the length by that of the text")
+    length.add_argument(
+        "--no-guard",
+        action="store_true",
+        help="do not watch for loops, silence and missed ends, nor cap the length by that of the text",
+    )
     more = p.add_argument_group("more")
     more.add_argument("--play", action="store_true", help="play the file when it is done")
     more.add_argument(
@@ -179,6 +194,7 @@ class _Took:
         self.ttfa_s: float | None = None
         self.seed: int | None = None
         self.finish_reason: str | None = None
+        self.guard: dict[str, int] | None = None
         self.codes: npt.NDArray[np.int32] | None = None
 
     @property
@@ -203,6 +219,7 @@ class _Took:
         with stream:
             yield from self._timed(stream)
         self.finish_reason, self.codes = stream.finish_reason, stream.codes
+        self.guard = stream.guard._asdict()
 
     def _voice(self) -> Any:
         from pyomni.voices import Voice
@@ -326,10 +343,8 @@ def _write_codes(file: BinaryIO, codes: npt.NDArray[np.int32] | None) -> None:
 def _report(args: argparse.Namespace, took: _Took) -> None:
     """Print the result: JSON, or a line."""
     frames = 0 if took.codes is None else len(took.codes)
-    if took.finish_reason == "length":
-        message(
-            args, f"the speech was cut at {frames} frames ({took.seconds:.1f} s) before the model ended it"
-        )
+    if took.finish_reason in ENDINGS:
+        message(args, ENDINGS[took.finish_reason].format(frames=frames, seconds=took.seconds))
     if args.json:
         print_json(
             {
@@ -339,6 +354,7 @@ def _report(args: argparse.Namespace, took: _Took) -> None:
                 "sample_rate": took.sample_rate,
                 "seed": took.seed,
                 "finish_reason": took.finish_reason,
+                "guard": took.guard,
                 "rtf": took.rtf,
                 "ttfa_s": took.ttfa_s,
                 "wall_s": took.wall_s,

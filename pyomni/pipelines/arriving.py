@@ -20,6 +20,7 @@ from pyomni.errors import ArgumentError
 from pyomni.pipelines.prompt import Embed, PromptLayout, TalkerPrompt
 from pyomni.pipelines.speech import Request
 from pyomni.text.incremental import IncrementalEncoder
+from pyomni.text.length import SpokenTime, spoken_time
 
 __all__ = ["Arriving", "ArrivingText", "trailing_prompt"]
 
@@ -48,6 +49,7 @@ class ArrivingText:
 
     def __init__(self, pieces: Iterable[str], encoder: IncrementalEncoder) -> None:
         self.ids: list[int] = []
+        self.time = SpokenTime(0, 0)  # of the pieces read
         self._pieces: Iterator[str] | None = iter(pieces)
         self._encoder = encoder
         self._says = False
@@ -62,17 +64,29 @@ class ArrivingText:
         Exception
             Whatever the iterator raises.
         """
-        if len(self.ids) < n and self._pieces is not None:
-            for piece in self._pieces:
-                self.ids += self._encoder.feed(piece)
-                self._says = self._says or bool(piece.strip())
-                if len(self.ids) >= n:
-                    return True
-            self._pieces = None
-            if not self._says:
-                raise ArgumentError("the pieces of text are empty or white space, expected something to say")
-            self.ids += self._encoder.finish()
+        while len(self.ids) < n and self._read():
+            pass
         return len(self.ids) >= n
+
+    def wait_for_time(self, least: int) -> None:
+        """Read on until the text takes that many milliseconds at least, or ends; raises as `wait`."""
+        while self.time.least < least and self._read():
+            pass
+
+    def _read(self) -> bool:
+        """Read one piece; return whether there was one."""
+        if self._pieces is None:
+            return False
+        for piece in self._pieces:
+            self.ids += self._encoder.feed(piece)
+            self.time = self.time.plus(spoken_time(piece))
+            self._says = self._says or bool(piece.strip())
+            return True
+        self._pieces = None
+        if not self._says:
+            raise ArgumentError("the pieces of text are empty or white space, expected something to say")
+        self.ids += self._encoder.finish()
+        return False
 
     def close(self) -> None:
         """Close the iterator, where it can be closed; what was not read of it stays unread."""
@@ -94,14 +108,15 @@ class Arriving:
         The layout of a text.
     n_first : int
         Ids the prompt itself takes; with at least as many, the rest trails.
-    limit : callable (int) -> int
-        Most frames for a text of so many tokens.
+    limit, least : callable () -> int
+        Most frames for the text known so far; fewest that the text can be said in.
     """
 
     text: ArrivingText
     lay_out: Callable[[Sequence[int]], PromptLayout]
     n_first: int
-    limit: Callable[[int], int]
+    limit: Callable[[], int]
+    least: Callable[[], int]
 
     def first_layout(self) -> PromptLayout:
         """Wait for the text that the prompt takes, and lay it out with what is known.
@@ -155,14 +170,25 @@ class TrailingPrompt(TalkerPrompt):
 
 @dataclass(frozen=True)
 class ArrivingRequest(Request):
-    """A request whose limit grows with its text."""
+    """A request whose limits grow with its text."""
 
     limit: Callable[[], int] = field(default=lambda: 0)
+    least: Callable[[], int] = field(default=lambda: 0)
 
     @property
     def max_frames(self) -> int:
         """Most frames, for the text known so far."""
         return self.limit()
+
+    @property
+    def capped(self) -> bool:
+        """Whether it is the text that limits them."""
+        return self.options.guard is not None and self.limit() < self.options.max_frames
+
+    @property
+    def least_frames(self) -> int:
+        """Fewest frames the text can be said in, waiting for as much of it as that takes to tell."""
+        return 0 if self.options.guard is None else self.least()
 
 
 def trailing_prompt(

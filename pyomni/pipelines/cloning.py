@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,7 +11,8 @@ import numpy.typing as npt
 
 from pyomni.audio.mel import LogMel
 from pyomni.audio.reference import Clip, read_reference
-from pyomni.errors import ArgumentError, UnsupportedModel
+from pyomni.errors import ArgumentError, ReferenceWarning, UnsupportedModel
+from pyomni.pipelines.hygiene import Hear, doubts, misheard
 from pyomni.pipelines.keep import Kept, content_key
 from pyomni.voices import Voice
 
@@ -70,6 +72,7 @@ class Cloner:
         self._speaker: SpeakerEncoder | None = None
         self._codec: CodecEncoder | None = None
         self._mel: LogMel | None = None
+        self._hear: Hear | None = None
         self._kept, self._model = kept, model
 
     def check(self, transcript: str | None) -> None:
@@ -96,12 +99,17 @@ class Cloner:
         for name in needed:
             self._require(name)
 
-    def clone(self, reference: Clip, transcript: str | None = None, name: str = "") -> Voice:
+    def clone(
+        self, reference: Clip, transcript: str | None = None, name: str = "", check: bool | Hear = False
+    ) -> Voice:
         """Make a voice of a clip; see `SpeechModel.clone`."""
         self.check(transcript)
+        if check and transcript is None:
+            raise ArgumentError("check was given without a transcript, expected one to compare with")
         mel, speaker = self._front()
         least = max(mel.n_samples_min, mel.n_samples(speaker.n_rows_min))
         pcm = read_reference(reference, mel.sample_rate, min_samples=least)  # float32 [n]
+        self._look(pcm, mel.sample_rate, transcript, check)
         codes = self._codes(pcm) if transcript is not None else None
         return Voice.clone(self._embedding(pcm), codes, transcript, name=name)
 
@@ -124,6 +132,22 @@ class Cloner:
             if session is not None:
                 session.close()
         self._speaker = self._codec = None
+
+    def _look(self, pcm: F32, sample_rate: int, transcript: str | None, check: bool | Hear) -> None:
+        """Refuse a clip that cannot be what its transcript says, and warn of what is doubtful."""
+        found = list(doubts(pcm, sample_rate, transcript))
+        if check and transcript is not None:
+            hear = self._recogniser() if check is True else check
+            found += [text for text in [misheard(pcm, sample_rate, transcript, hear)] if text]
+        for text in found:
+            warnings.warn(text, ReferenceWarning, stacklevel=4)  # the caller of `SpeechModel.clone`
+
+    def _recogniser(self) -> Hear:
+        from pyomni.audio.recogniser import Recogniser
+
+        if self._hear is None:
+            self._hear = Recogniser()
+        return self._hear
 
     def _require(self, name: str) -> None:
         if name not in self._meta.components:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pyomni.pipelines.blocks import Blocks, Timings
 from pyomni.pipelines.bridge import Writer
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.long import Frames
 from pyomni.pipelines.omni import Answering, OmniEngine
 from pyomni.pipelines.thinking import ThinkTimings
@@ -42,8 +43,10 @@ class Answer:
         Of the text; None until it ended.
     frames : Frames
         Of the speech.
-    speech_finish_reason : {"stop", "length"} or None
-        None until the speech ended, and where there is none.
+    speech_finish_reason : str or None
+        As of `pyomni.pipelines.lane.Event`; None until the speech ended, and where there is none.
+    guard : GuardCounts
+        Of the speech.
     thinking, speaking : timings
     n_groups : int
         Of a frame; 0 before the first.
@@ -53,6 +56,7 @@ class Answer:
     finish_reason: str | None = None
     frames: Frames = field(default_factory=Frames)
     speech_finish_reason: str | None = None
+    guard: GuardCounts = UNTOUCHED
     thinking: ThinkTimings = field(default_factory=ThinkTimings)
     speaking: Timings = field(default_factory=Timings)
     n_groups: int = 0
@@ -102,6 +106,7 @@ def converse(engine: OmniEngine, answering: Answering, answer: Answer) -> Genera
             blocks = Blocks(engine.codec(), answer.speaking)
             for event in engine.speak([answering], [request], answer.speaking):
                 yield from bits()
+                answer.guard = event.guard
                 if event.codes is None:
                     answer.speech_finish_reason = event.finish_reason
                     break
@@ -154,6 +159,7 @@ def converse_many(
     requests = [engine.speech_request(answerings[index], writer, thoughts[index]) for index, writer in spoken]
     for spoke in engine.speak(speaking_answers, requests, speaking):
         answer = answers[spoken[spoke.request][0]]
+        answer.guard = spoke.guard
         if spoke.codes is None:
             answer.speech_finish_reason = spoke.finish_reason
         else:

@@ -120,7 +120,8 @@ class SpeechEngine:
                     f"a prompt of {n} positions and {options.max_frames} frames were asked for, "
                     f"expected at most {n_max} positions together"
                 )
-            options = replace(options, max_frames=room)
+            guard = None if options.guard is None else replace(options.guard, capped=False)
+            options = replace(options, max_frames=room, guard=guard)
         return Plan(layout, options)
 
     def use(self) -> AbstractContextManager[None]:
@@ -150,12 +151,12 @@ class SpeechEngine:
             prompt = trailing_prompt(plan.layout, plan.arriving, talker.embed, rows)
             if plan.arriving is None:
                 return Request(prompt, plan.options)
-            text, limit = plan.arriving.text, plan.arriving.limit
-            return ArrivingRequest(prompt, plan.options, lambda: limit(len(text.ids)))
+            return ArrivingRequest(prompt, plan.options, plan.arriving.limit, plan.arriving.least)
 
         # rows are made when a lane is free for them
         requests = (request(plan) for plan in plans)
-        return generate(talker, predictor, requests, self.meta, timings, self._prefixes)
+        levels = self._sessions.levels if "codec_decoder" in self.meta.components else None
+        return generate(talker, predictor, requests, self.meta, timings, self._prefixes, levels)
 
     def pcm(
         self,
@@ -178,15 +179,20 @@ class SpeechEngine:
         heard = reference
         return pcm_blocks(codec, frames, timings, lambda: self._primed.hear(codec, heard))
 
-    def save_lanes(self) -> tuple[bytes, bytes]:
+    def save_lanes(self, n_past: int) -> tuple[bytes, bytes]:
         """Return where the talker and the codec decoder are in a run of one plan, between two blocks.
+
+        Parameters
+        ----------
+        n_past : int
+            Positions of the talker to save; it may be further, by frames the guard holds back.
 
         Raises
         ------
         InternalError
             They are not open.
         """
-        return self._sessions.save_lanes()
+        return self._sessions.save_lanes(n_past)
 
     def require(self, *components: str) -> None:
         """Raise `UnsupportedModel` unless the file has these components."""
@@ -218,6 +224,5 @@ def _going_on(saved: SavedSpeech, plan: Plan, talker: DecoderLM) -> Request:
     """Return the request that goes on where a speech was saved."""
     none = np.zeros((0, saved.row_sum.size), np.float32)
     prompt = TrailingPrompt(none, none, saved.pad_row, plan.layout.trailing, None, 0, talker.embed)
-    return Request(
-        prompt, plan.options, point=Point(saved.talker.tobytes(), saved.row_sum, saved.codes[:, 0])
-    )
+    point = Point(saved.talker.tobytes(), saved.row_sum, saved.codes, saved.guard)
+    return Request(prompt, plan.options, point=point)

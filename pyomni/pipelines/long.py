@@ -22,6 +22,7 @@ from pyomni.options import SpeechOptions
 from pyomni.pipelines import carry
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.prompt import PromptLayout
 from pyomni.pipelines.resume import SavedSpeech
 from pyomni.pipelines.speech import Event
@@ -46,6 +47,9 @@ I32 = npt.NDArray[np.int32]
 
 #: Tokens one generation handles well: about a minute of speech. Texts beyond it are split at sentence ends.
 PART_TOKENS = 200
+
+#: How parts end, from the worst: a text ends as its worst part.
+WORST_FIRST = ("runaway", "silence", "length", "repaired", "stop")
 
 #: Seconds of each fade.
 FADE_S = 0.005
@@ -151,6 +155,7 @@ class Made:
     n_samples: int = 0
     n_blocks: int = 0
     last: Event | None = None
+    guard: GuardCounts = UNTOUCHED
 
 
 def part_seed(seed: int, index: int) -> int:
@@ -200,23 +205,25 @@ def perform_codes(
     events : InOrder
         Of these and maybe other requests.
     made : Made
-        Gets the frames and, at the end, how it ended: "stop" only if every part did.
+        Gets the frames and, at the end, how it ended: as the part that ended worst (`WORST_FIRST`).
     """
     last = len(script.parts) - 1
     reasons: set[str | None] = set()
+    before = UNTOUCHED  # of the parts that have ended
 
     def frames(index: int) -> Iterator[I32]:
+        nonlocal before
         while (event := events.next(offset + index)).codes is not None:
             if made.frames.n == script.max_frames:
                 made.finish_reason = "length"
                 return
             made.frames.append(event.codes)
-            made.last = event
+            made.last, made.guard = event, before.plus(event.guard)
             yield event.codes
-        reasons.add(event.finish_reason)
+        made.guard = before = before.plus(event.guard)
+        reasons.add(event.finish_reason if index == last or made.frames.n != script.max_frames else "length")
         if index == last or made.frames.n == script.max_frames:
-            whole = index == last and reasons == {"stop"}
-            made.finish_reason = "stop" if whole else "length"
+            made.finish_reason = next(reason for reason in WORST_FIRST if reason in reasons)
 
     for index, part in enumerate(script.parts):
         yield part, frames(index)
@@ -334,7 +341,7 @@ def save(engine: SpeechEngine, script: Script, made: Made) -> SavedSpeech:
         )
     if made.finish_reason is not None or last is None or last.row_sum is None or last.pad_row is None:
         raise ArgumentError("the stream is at its end, expected to save it between two of its blocks")
-    talker, codec = engine.save_lanes()
+    talker, codec = engine.save_lanes(last.n_past)
     return SavedSpeech(
         np.frombuffer(talker, np.uint8),
         np.frombuffer(codec, np.uint8),
@@ -345,6 +352,7 @@ def save(engine: SpeechEngine, script: Script, made: Made) -> SavedSpeech:
         plan.n_prompt,
         made.n_blocks,
         plan.options,
+        last.guard,
     )
 
 
@@ -361,7 +369,7 @@ def resumed(saved: SavedSpeech, seed: int | None) -> tuple[Script, Made]:
         SpeechOptions(seed=seed)  # checks it
         options = replace(options, seed=int(seed))
     layout = PromptLayout((), tuple(saved.trailing.tolist()), pad=-1, n_text=0)
-    made = Made()
+    made = Made(guard=saved.guard)
     for frame in saved.codes:
         made.frames.append(frame)
     return Script((Part(Plan(layout, options, saved=saved)),), options.seed), made

@@ -160,7 +160,13 @@ class OmniEngine:
             The conversation, or the frames asked for, go beyond the talker's positions.
         """
         n, n_max = len(layout.ids), self.meta.speech.n_ctx_max
-        settings = options.resolve(self.meta.speech.defaults, n_text=2**31, streaming_layout=True)
+        side = self.meta.speech
+        settings = options.resolve(
+            side.defaults,
+            n_text=2**31,
+            streaming_layout=True,
+            frames_per_second=side.sample_rate / side.hop,
+        )
         room = n_max - n
         if room < max(settings.min_frames, 1) or (
             options.max_frames is not None and options.max_frames > room
@@ -229,7 +235,9 @@ class OmniEngine:
     ) -> Iterator[Event]:
         """Speak answers on the lanes; call it inside `use`. See `pyomni.pipelines.speech.generate`."""
         talker, predictor = self.speakers(answers)
-        return generate(talker, predictor, requests, self._frame_rules(), timings)
+        return generate(
+            talker, predictor, requests, self._frame_rules(), timings, levels=self._sessions.levels
+        )
 
     def speakers(self, answers: Sequence[Answering]) -> tuple[DecoderLM, DecoderLM]:
         """Return talker and code predictor, with room for the longest of these."""

@@ -47,10 +47,13 @@ class Reader(Lanes, Protocol):
     def decode(self, rows: F32, *, lanes: list[int]) -> object: ...
 
 
-def hear(codec: Listener, reference: I32) -> None:
-    """Decode a reference, int32 [n_frames, n_groups], in lane 0 of a rewound codec, for its state alone."""
-    for begin in range(0, len(reference), REFERENCE_WIDTH):
+def hear(codec: Listener, reference: I32) -> F32:
+    """Decode frames, int32 [n_frames, n_groups], in lane 0 of a rewound codec: float32 [n]."""
+    blocks = [
         codec.decode(np.ascontiguousarray(reference[begin : begin + REFERENCE_WIDTH]), lane=0)
+        for begin in range(0, len(reference), REFERENCE_WIDTH)
+    ]
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
 class _States:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, ModelFormatError, PyOmniError, UnsupportedModel
-from pyomni.options import Draw, GenerationOptions, SpeechOptions
+from pyomni.options import Draw, GenerationOptions, Guarding, SpeechOptions, check_real, check_whole
+from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.saved import Kind, pack, unpack
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class SavedSpeech:
         Blocks of samples made so far.
     options : GenerationOptions
         How codes are drawn.
+    guard : GuardCounts
+        Of the frames made so far; fresh draws go on from its attempts.
     """
 
     talker: U8
@@ -74,6 +77,7 @@ class SavedSpeech:
     n_prompt: int
     n_blocks: int
     options: GenerationOptions
+    guard: GuardCounts = UNTOUCHED
 
     def to_bytes(self) -> bytes:
         """Return the speech as bytes, for `from_bytes`."""
@@ -82,6 +86,7 @@ class SavedSpeech:
             "n_prompt": self.n_prompt,
             "n_blocks": self.n_blocks,
             "options": asdict(self.options),
+            "guard": self.guard._asdict(),
         }
         return pack(KIND, about, {name: getattr(self, name) for name in TENSORS})
 
@@ -111,9 +116,9 @@ class SavedSpeech:
             if not tensors["codes"].size:
                 raise ValueError("codes hold no frame")
             arrays = {name: tensors[name] for name in TENSORS}
-            options = _options(about["options"])
+            options, guard = _options(about["options"]), _counts(about["guard"])
             return cls(**arrays, n_prompt=_count(about, "n_prompt"), n_blocks=_count(about, "n_blocks"),
-                       options=options)  # fmt: skip
+                       options=options, guard=guard)  # fmt: skip
         except UnsupportedModel:
             raise
         except (PyOmniError, KeyError, TypeError, ValueError) as error:
@@ -147,12 +152,27 @@ def _count(about: dict[str, Any], name: str) -> int:
     return n
 
 
+def _counts(given: dict[str, Any]) -> GuardCounts:
+    counts = GuardCounts(**given)
+    if any(type(n) is not int or not 0 <= n < 2**31 for n in counts):
+        raise ValueError(f"guard is {given!r}")
+    return counts
+
+
 def _options(given: dict[str, Any]) -> GenerationOptions:
     """Build the options, so that they hold to what a caller is held to."""
     talker, predictor = Draw(**given["talker"]), Draw(**given["predictor"])
-    if None in (*given.values(), *given["talker"].values(), *given["predictor"].values()):
+    guard = None if given["guard"] is None else Guarding(**given["guard"])
+    needed = [value for name, value in given.items() if name != "guard"]
+    needed += [*given["talker"].values(), *given["predictor"].values(), *(given["guard"] or {}).values()]
+    if any(value is None for value in needed):
         raise ValueError("an option is not set")
-    options = GenerationOptions(**{**given, "talker": talker, "predictor": predictor})
+    if guard is not None:
+        check_real("guard.frames_per_second", guard.frames_per_second, 0.0, 1e4, "above 0", open_low=True)
+        check_whole("guard.least", guard.least, 0, 2**31 - 1)
+        if type(guard.capped) is not bool:
+            raise ValueError(f"guard.capped is {guard.capped!r}")
+    options = GenerationOptions(**{**given, "talker": talker, "predictor": predictor, "guard": guard})
     SpeechOptions(
         seed=options.seed,
         temperature=talker.temperature,

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from pyomni.errors import InternalError, SessionBusy
+from pyomni.pipelines.priming import hear
 
 if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder
@@ -84,8 +88,32 @@ class SpeechSessions:
             self._codec = self._open_codec()
         return self._codec
 
-    def save_lanes(self) -> tuple[bytes, bytes]:
-        """Return where the talker and the codec decoder are, in lane 0.
+    def levels(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Decode frames on their own and return how loud each is; the codec's stream stays where it is.
+
+        Parameters
+        ----------
+        codes : int32 [n, n_groups]
+            Cut out of a speech: the first few frames are heard without what came before them.
+
+        Returns
+        -------
+        float32 [n], dB of full scale
+        """
+        codec = self.codec()
+        stream = codec.save(0)
+        codec.rewind(0)
+        try:
+            pcm = hear(codec, codes)
+        finally:
+            codec.load(stream, 0)
+        short = -len(pcm) % len(codes)  # a stream of code2wav begins with a shorter frame
+        frames = np.concatenate([np.zeros(short, np.float32), pcm]).reshape(len(codes), -1)
+        power = np.square(frames, dtype=np.float64).mean(1)
+        return (10 * np.log10(np.maximum(power, 1e-20))).astype(np.float32)
+
+    def save_lanes(self, n_past: int) -> tuple[bytes, bytes]:
+        """Return where the talker, with its first `n_past` positions, and the codec decoder are, in lane 0.
 
         Raises
         ------
@@ -94,7 +122,13 @@ class SpeechSessions:
         """
         if self._talker is None or self._codec is None:
             raise InternalError("the talker or the codec decoder is closed, expected both in a run")
-        return self._talker.save(0), self._codec.save(0)
+        talker = self._talker.save(0)
+        if self._talker.n_past(0) > n_past:
+            whole = talker
+            self._talker.rewind(0, n_past)
+            talker = self._talker.save(0)
+            self._talker.load(whole, 0)
+        return talker, self._codec.save(0)
 
     def close(self) -> None:
         """Close them; they open again when needed."""

@@ -7,18 +7,19 @@ once for all of them, and a lane that ends takes the next waiting request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pyomni.components.lm import CODEC
-from pyomni.options import Draw, GenerationOptions
+from pyomni.options import Draw
 from pyomni.pipelines.blocks import Timings
+from pyomni.pipelines.guard import Levels
+from pyomni.pipelines.lane import Event, FrameRules, Lane, Point, Request
 from pyomni.pipelines.prompt import TalkerPrompt
-from pyomni.sampling import Uniforms, pick, restrict
+from pyomni.sampling import pick
 
 if TYPE_CHECKING:
     from pyomni.components.lm import DecoderLM, Step
@@ -39,113 +40,10 @@ I32 = npt.NDArray[np.int32]
 LEAST_PREFIX = 16
 
 
-class FrameRules(Protocol):
-    """The part of a model's header the loop needs."""
-
-    @property
-    def codec_eos_id(self) -> int:
-        """The code of group 0 that ends a speech."""
-
-    @property
-    def suppress(self) -> tuple[int, int]:
-        """Codes of group 0 that are never drawn, begin and end; `codec_eos_id` excepted."""
-
-    @property
-    def n_groups(self) -> int:
-        """Code groups of a frame."""
-
-
 class Prefixes(Protocol):
     """The part of `pyomni.pipelines.priming.Prefixes` the loop needs."""
 
     def fill(self, talker: DecoderLM, lane: int, rows: F32) -> None: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """Where a request goes on: after its last frame, before the talker read it.
-
-    Attributes
-    ----------
-    talker : bytes
-        The lane (`DecoderLM.save`).
-    row_sum : float32 [n_embd]
-        Codec side of the next row (`Event.row_sum`).
-    code0 : int32 [n_frames]
-        Group 0 of the frames made so far, at least one.
-    """
-
-    talker: bytes
-    row_sum: F32
-    code0: I32
-
-
-@dataclass(frozen=True)
-class Request:
-    """One text to speak: its prompt, how to draw, and where to go on if not at the prompt."""
-
-    prompt: TalkerPrompt
-    options: GenerationOptions
-    point: Point | None = field(default=None, kw_only=True)
-
-    @property
-    def max_frames(self) -> int:
-        """Most frames; asked anew before each."""
-        return self.options.max_frames
-
-
-class Event(NamedTuple):
-    """What `generate` yields: a frame of a request, or how the request ended.
-
-    Attributes
-    ----------
-    request : int
-        Its place in the requests given.
-    codes : int32 [n_groups] or None
-        One frame; None in the last event of a request.
-    finish_reason : {"stop", "length"} or None
-        In the last event: the end id was drawn, or `max_frames` was reached without it.
-    row_sum : float32 [n_embd] or None
-        Sum of the frame's embeddings: the codec side of the talker's next row.
-    pad_row : float32 [n_embd] or None
-        Of the prompt.
-    """
-
-    request: int
-    codes: I32 | None
-    finish_reason: str | None
-    row_sum: F32 | None = None
-    pad_row: F32 | None = None
-
-
-@dataclass
-class _Lane:
-    """One request on its way."""
-
-    index: int
-    request: Request
-    logits: F32  # [n_vocab]
-    hidden: F32  # [n_hidden]
-    seen: npt.NDArray[np.bool_]  # [n_vocab], ids of group 0 generated so far
-    draws: Uniforms
-    uniforms: npt.NDArray[np.float64] = field(
-        default_factory=lambda: np.empty(0)
-    )  # [n_groups], of this frame
-    n_frames: int = 0
-
-    def pick(self, meta: FrameRules) -> int:
-        """Draw group 0 of the next frame, or the end id."""
-        options = self.request.options
-        self.uniforms = self.draws.frame(self.n_frames, meta.n_groups)
-        scores = restrict(
-            self.logits,
-            seen=self.seen,
-            penalty=options.repetition_penalty,
-            end_id=meta.codec_eos_id,
-            may_end=self.n_frames >= options.min_frames,
-            suppress=meta.suppress,
-        )
-        return pick(scores, options.talker, self.uniforms[0])
 
 
 def generate(
@@ -155,13 +53,14 @@ def generate(
     meta: FrameRules,
     timings: Timings | None = None,
     prefixes: Prefixes | None = None,
+    levels: Levels | None = None,
 ) -> Iterator[Event]:
     """Speak requests on the lanes of a talker and yield frames as they are made.
 
     Each prompt is prefilled alone in its lane; then the live lanes step together. Frame g of a request draws
-    with the numbers (seed, g, group), so its codes do not depend on its lane, its neighbours or when it
-    started. After `max_frames` frames one more id is drawn, as the official package does, to tell "stop" from
-    "length".
+    with the numbers (seed, attempt, g, group), so its codes do not depend on its lane, its neighbours or
+    when it started; the attempt is 0 until the guard rolls back. After `max_frames` frames one more id is
+    drawn, as the official package does, to tell "stop" from "length".
 
     Parameters
     ----------
@@ -176,6 +75,8 @@ def generate(
         Added to as the loop runs.
     prefixes : Prefixes, optional
         Fills lanes with what prompts of one voice begin with.
+    levels : callable (int32 [n, n_groups]) -> float32 [n], optional
+        How loud frames are, in dB of full scale; the guard asks where the codes look like silence.
 
     Yields
     ------
@@ -190,40 +91,45 @@ def generate(
     for lane in range(talker.n_lanes):
         talker.rewind(lane)  # also mends a session that an earlier failure left half way
     waiting = enumerate(requests)
-    live: dict[int, _Lane] = {}
+    live: dict[int, Lane] = {}
     while True:
         for lane in range(talker.n_lanes):
             if lane not in live and (item := next(waiting, None)) is not None:
-                live[lane] = _start(talker, lane, *item, clock, prefixes)
+                live[lane] = _start(talker, lane, *item, clock, prefixes, levels)
         if not live:
             return
         lanes, code0 = [], []
         for lane in sorted(live):
-            state = live[lane]
-            c0 = state.pick(meta)
-            if c0 == meta.codec_eos_id or state.n_frames >= state.request.max_frames:
+            drawn = live[lane].draw(meta)
+            if isinstance(drawn, list):
                 del live[lane]
-                yield Event(state.index, None, "stop" if c0 == meta.codec_eos_id else "length")
+                yield from drawn
                 continue
-            state.seen[c0] = True
             lanes.append(lane)
-            code0.append(c0)
+            code0.append(drawn)
         if not lanes:
             continue
-        states = [live[lane] for lane in lanes]
         start = perf_counter()
-        codes, rows = _fill_groups(predictor, states, code0)
+        codes, sums = _fill_groups(predictor, [live[lane] for lane in lanes], code0)
         clock.predictor_s += perf_counter() - start
-        for state, frame, row in zip(states, codes, rows, strict=False):
-            yield Event(state.index, frame, None, row.copy(), state.request.prompt.pad_row)
-        for i, state in enumerate(states):
-            rows[i] += state.request.prompt.text_row(state.n_frames)
-            state.n_frames += 1
-        start = perf_counter()
-        step = talker.decode(rows[:, None, :], lanes=lanes, **_places(states))
-        clock.talker_s += perf_counter() - start
         clock.n_frames += len(lanes)
         clock.n_steps += 1
+        going, rows = [], []
+        for lane, frame, row in zip(lanes, codes, sums, strict=True):
+            state = live[lane]
+            events, goes_on = state.take(frame, row.copy())
+            if events and events[-1].codes is None:
+                del live[lane]
+            yield from events
+            if goes_on:
+                going.append(lane)
+                rows.append(row + state.request.prompt.text_row(state.n_frames - 1))
+        if not going:
+            continue
+        states = [live[lane] for lane in going]
+        start = perf_counter()
+        step = talker.decode(np.stack(rows)[:, None, :], lanes=going, **_places(states))
+        clock.talker_s += perf_counter() - start
         for i, state in enumerate(states):
             state.logits, state.hidden = step.logits[i].copy(), step.hidden[i].copy()
 
@@ -246,7 +152,7 @@ def _prefill(talker: DecoderLM, lane: int, prompt: TalkerPrompt, prefixes: Prefi
     return talker.decode(prompt.rows[None, n:], lanes=[lane])
 
 
-def _places(states: Sequence[_Lane]) -> dict[str, Any]:
+def _places(states: Sequence[Lane]) -> dict[str, Any]:
     """Return where the rows of this step stand, float32 [L, 1, n_axes]: nothing where all simply count on."""
     prompts = [state.request.prompt for state in states]
     given = next((p.positions for p in prompts if p.positions is not None), None)
@@ -261,29 +167,30 @@ def _places(states: Sequence[_Lane]) -> dict[str, Any]:
 
 
 def _start(
-    talker: DecoderLM, lane: int, index: int, request: Request, clock: Timings, prefixes: Prefixes | None
-) -> _Lane:
+    talker: DecoderLM,
+    lane: int,
+    index: int,
+    request: Request,
+    clock: Timings,
+    prefixes: Prefixes | None,
+    levels: Levels | None,
+) -> Lane:
     """Prefill a request in a lane, or put the lane where the request goes on."""
     start = perf_counter()
     talker.rewind(lane)
     point = request.point
-    code0 = np.zeros(0, np.int32) if point is None else point.code0
     if point is None:
         step = _prefill(talker, lane, request.prompt, prefixes)
     else:
         talker.load(point.talker, lane)
-        row = point.row_sum + request.prompt.text_row(len(code0) - 1)
+        row = point.row_sum + request.prompt.text_row(len(point.codes) - 1)
         step = talker.decode(row[None, None], lanes=[lane])
     clock.prefill_s += perf_counter() - start
     clock.n_prefill += len(request.prompt.rows)
-    logits = step.logits[0].copy()
-    seen = np.zeros(logits.size, np.bool_)
-    seen[code0] = True
-    draws = Uniforms(request.options.seed)
-    return _Lane(index, request, logits, step.hidden[0].copy(), seen, draws, n_frames=len(code0))
+    return Lane(index, request, talker, lane, step.logits[0].copy(), step.hidden[0].copy(), levels)
 
 
-def _fill_groups(predictor: DecoderLM, states: Sequence[_Lane], code0: Sequence[int]) -> tuple[I32, F32]:
+def _fill_groups(predictor: DecoderLM, states: Sequence[Lane], code0: Sequence[int]) -> tuple[I32, F32]:
     """Fill in groups 1..n-1 of a frame for several lanes: int32 [L, n_groups], row sums [L, n_embd]."""
     by_draw: dict[Draw, list[int]] = {}  # one call draws one way
     for i, state in enumerate(states):

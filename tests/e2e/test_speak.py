@@ -123,7 +123,10 @@ def test_limits(endless: SpeechModel):
     assert (len(speech.codes), speech.finish_reason) == (5, "length")
     assert len(endless.speak(TEXT, options=SpeechOptions(seed=1, max_frames=1)).codes) == 1
     guarded = endless.speak("Hi", options=SpeechOptions(seed=1))
-    assert (len(guarded.codes), guarded.finish_reason) == (100 + 12 * 2, "length")
+    most = 38 + 10  # frames of 3 s, and of a capital and a letter
+    assert (len(guarded.codes), guarded.finish_reason) == (most - 25, "runaway"), "the last 2 s are given up"
+    greedy = endless.speak("Hi", options=SpeechOptions(greedy=True))
+    assert (len(greedy.codes), greedy.finish_reason) == (most, "length")
 
 
 def test_text_and_frames_beyond_the_context(endless: SpeechModel):

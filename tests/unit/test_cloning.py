@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import FakeMetadata
 
-from pyomni.errors import ArgumentError, AudioError, UnsupportedModel
+from pyomni.errors import ArgumentError, AudioError, ReferenceWarning, UnsupportedModel
 from pyomni.pipelines.cloning import Cloner
 from pyomni.pipelines.keep import Kept
 
@@ -136,6 +137,41 @@ def test_clips_and_words_that_are_refused():
         with pytest.raises(AudioError, match=words):
             opened.cloner.clone(bad, "x")
     assert opened.calls == {"speaker": 0, "codec": 0}
+
+
+def buzz(seconds: float) -> tuple[np.ndarray, int]:
+    """Return bursts with pauses: as loud and as quiet as speech."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    return (0.4 * np.sin(2 * np.pi * 150 * t) * (t % 0.2 < 0.16)).astype(np.float32), RATE
+
+
+SAID = "The market sells fresh fruit every day, and bread."  # a second at the very least
+
+
+def test_a_clip_and_words_that_cannot_belong_together_are_refused_before_anything_is_encoded():
+    opened = Opened()
+    with pytest.raises(AudioError, match="at the very least"):
+        opened.cloner.clone(buzz(0.7), SAID)
+    assert opened.calls == {"speaker": 0, "codec": 0}
+    with pytest.warns(ReferenceWarning, match="fast for its transcript"):
+        opened.cloner.clone(buzz(1.5), SAID)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened.cloner.clone(buzz(4), SAID)
+
+
+def test_the_words_are_compared_with_those_heard_where_that_is_asked_for():
+    opened, heard = Opened(), []
+
+    def hear(pcm: np.ndarray, rate: int) -> str:
+        heard.append((len(pcm), rate))
+        return "nothing like it"
+
+    with pytest.warns(ReferenceWarning, match="is it the transcript of this clip"):
+        opened.cloner.clone(buzz(4), SAID, check=hear)
+    assert heard == [(4 * RATE, RATE)]
+    with pytest.raises(ArgumentError, match="check was given without a transcript"):
+        opened.cloner.clone(buzz(4), check=True)
 
 
 def test_models_that_do_not_clone():
