@@ -74,7 +74,9 @@ def reply_of(
     speech, plan = None, answering.spoken
     if sound is not None and plan is not None:
         codes, reason = answer.codes(), answer.speech_finish_reason or "stop"
-        speech = Speech(sound, sample_rate, codes, plan.options.seed, reason, answer.speaking)
+        receipt = None if answering.issue is None else answering.issue(codes, reason)
+        seed = plan.options.seed
+        speech = Speech(sound, sample_rate, codes, seed, reason, answer.speaking, receipt=receipt)
     return Reply(
         Detokenizer(texts).all(answer.tokens),
         np.array(answer.tokens, np.int32),

@@ -32,10 +32,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from parity import cases
+from parity import recordings
 from parity.official import Official
 
 from pyomni.sampling import restrict
+from pyomni.verify import recording
+from pyomni.verify import toy_speech as cases
 
 Arrays = dict[str, np.ndarray]
 MAX_TAP_BYTES = 150_000  # all taps of a case; beyond, only those up to the first wave block are kept
@@ -149,15 +151,14 @@ def record(name: str) -> tuple[Arrays, dict[str, Any]]:
     return arrays, about
 
 
-def main(out: Path = cases.RECORDED) -> None:
+def main(out: Path | None = None) -> None:
     """Record every case into a folder."""
-    out.mkdir(parents=True, exist_ok=True)
     abouts = {}
     for name in cases.CASES:
         arrays, abouts[name] = record(name)
-        np.savez_compressed(out / f"{name}.npz", **arrays)
-        print(f"{out / name}.npz: {(out / f'{name}.npz').stat().st_size} bytes, {abouts[name]}", flush=True)
-    (out / "cases.json").write_text(json.dumps(abouts, indent=1) + "\n")
+        recordings.store(name, arrays, out)
+        print(abouts[name], flush=True)
+    ((out or recording.FOLDER) / "cases.json").write_text(json.dumps(abouts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

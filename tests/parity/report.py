@@ -15,9 +15,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from parity import cases, figures
-from parity.ours import Ours, gguf
-from parity.tolerances import TOLERANCES
+from parity import figures
+
+from pyomni.verify import recording
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.speech_engine import Ours, gguf
+from pyomni.verify.tolerances import TOLERANCES
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "parity.md"
 BEGIN, END = "<!-- begin: python tests/parity/report.py --write -->", "<!-- end -->"
@@ -27,13 +30,13 @@ def table() -> str:
     """Return the tables in Markdown: one row per quantity, one per greedy run."""
     reached: dict[str, dict[str, list[figures.Figure]]] = {quantity: {} for quantity in TOLERANCES}
     greedy = []
-    about = json.loads((cases.RECORDED / "cases.json").read_text())
+    about = json.loads((recording.FOLDER / "cases.json").read_text())
     for name, case in cases.CASES.items():
-        ours, recording = Ours(gguf(name)), figures.load(name)
-        for one in figures.all_figures(ours, name, recording):
+        ours, stored = Ours(gguf(name)), figures.load(name)
+        for one in figures.all_figures(ours, name, stored):
             reached[one.quantity].setdefault(name, []).append(one)
         same = sum(
-            np.array_equal(ours.greedy(prompt, cases.N_FRAMES), recording[f"greedy.{p}"])
+            np.array_equal(ours.greedy(prompt, cases.N_FRAMES), stored[f"greedy.{p}"])
             for p, prompt in enumerate(case.prompts)
         )
         gaps = about[name]["smallest_margin"]
