@@ -66,8 +66,8 @@ class Ours:
             self.meta,
             self.tokenizer,
             prompts.text_ids(self.tokenizer, prompt.text),
-            language=prompts.language_id(self.meta, prompt.language, speaker),
-            speaker=self.meta.speakers[speaker],
+            language=prompts.language_id(self.meta, prompt.language, speaker or None),
+            speaker=self.meta.speakers[speaker] if speaker else None,
             instruct=prompts.instruct_ids(self.tokenizer, self.meta, prompt.instruct),
             streaming=prompt.streaming,
         )

@@ -216,16 +216,16 @@ def _compared(
     """Decode rows four at a time, which stops at every row whose logits are recorded."""
     lm.rewind()
     what = key.split(".")[1]
-    step_rows, seen = LOGIT_ROWS.step, []
-    for at in range(0, len(rows), step_rows):
-        piece = {k: None if v is None else v[..., at : at + step_rows, :] for k, v in given.items()}
+    n = LOGIT_ROWS.step
+    steps = []
+    for at in range(0, len(rows), n):
+        piece = {k: None if v is None else v[..., at : at + n, :] for k, v in given.items()}
         if accepted:
             piece["accepted"] = True
-        step = lm.decode(rows[at : at + step_rows], **piece)
-        last = at + step_rows - 1
-        yield figure("hidden", what, step.hidden[0], official[f"{key}.hidden"][last])
-        yield figure("logits", what, step.logits[0], official[f"{key}.logits"][LOGIT_ROWS.index(last)])
-        if step.accepted is not None:
-            seen.append(step.accepted[0])
+        steps.append(lm.decode(rows[at : at + n], **piece))
+    hidden = np.concatenate([step.hidden for step in steps])
+    yield figure("hidden", what, hidden, official[f"{key}.hidden"][LOGIT_ROWS.start :: n])
+    yield figure("logits", what, np.concatenate([step.logits for step in steps]), official[f"{key}.logits"])
     if accepted:
-        yield figure("hidden", f"{what}, accepted", np.concatenate(seen), official[f"{key}.accepted"])
+        seen = np.concatenate([step.accepted[0] for step in steps if step.accepted is not None])
+        yield figure("hidden", f"{what}, accepted", seen, official[f"{key}.accepted"])

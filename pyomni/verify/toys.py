@@ -142,21 +142,21 @@ TOYS = (
 )
 
 
-def run_toys(device: Device, kind: str = "f32", toys: tuple[Toy, ...] = TOYS) -> Iterator[Row]:
+def run_toys(device: Device, kind: str = "f32", toys: tuple[Toy, ...] | None = None) -> Iterator[Row]:
     """Make each toy, convert it, run it and yield the rows of its components.
 
     Parameters
     ----------
     device : where they run
     kind : type of their files
-    toys : some of `TOYS`
+    toys : some of `TOYS`; all of them if None
 
     Raises
     ------
     OutOfMemory
         They did not fit; whatever else goes wrong is a row that failed.
     """
-    for toy in toys:
+    for toy in TOYS if toys is None else toys:
         if not toy.same_weights():
             yield Row(
                 toy.components, "weights", np.inf, 0.0, "this machine makes other weights from the seed"

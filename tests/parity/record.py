@@ -70,7 +70,13 @@ def predictor(log: list[dict[str, Any]], codes: np.ndarray) -> Arrays:
 
 
 def margins(log: list[dict[str, Any]], codes: np.ndarray, config: Any) -> dict[str, float]:
-    """Return the smallest distance between the largest two scores of a greedy run, talker and predictor.
+    """Return the smallest distance between the largest two scores of a greedy run, talker and predictor."""
+    found = choice_margins(log, codes, config)
+    return {"talker": float(found[:, 0].min()), "predictor": float(found[:, 1:].min())}
+
+
+def choice_margins(log: list[dict[str, Any]], codes: np.ndarray, config: Any) -> np.ndarray:
+    """Return the distance between the largest two scores at each choice of a greedy run, float32 [n, G].
 
     The talker's are taken after the rules `generate` applies, as the choice is.
     """
@@ -93,8 +99,10 @@ def margins(log: list[dict[str, Any]], codes: np.ndarray, config: Any) -> dict[s
             )
         talker_gaps.append(gap(scores))
         seen[code0] = True
-    predictor_gaps = [gap(call["logits"][-1]) for call in log if call["part"] == "predictor"]
-    return {"talker": min(talker_gaps), "predictor": min(predictor_gaps)}
+    calls = [call for call in log if call["part"] == "predictor"]
+    n, rest = len(codes), codes.shape[1] - 1
+    gaps = np.array([gap(call["logits"][-1]) for call in calls[: n * rest]]).reshape(n, rest)
+    return np.concatenate([np.array(talker_gaps)[:, None], gaps], 1).astype(np.float32)
 
 
 def codec(official: Official, case: cases.Case) -> Arrays:
