@@ -1,4 +1,4 @@
-"""Receipts end to end: the packaged voice said again from its WAV file and from its JSON, and misses noticed."""
+"""Receipts end to end: the packaged voice said again from its WAV file and its JSON, and misses noticed."""
 
 from __future__ import annotations
 
