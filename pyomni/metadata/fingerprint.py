@@ -1,8 +1,9 @@
 """What tells one model file from another without reading all of it.
 
-A fingerprint covers the size of a file, its header to the last byte (every key, and the name, shape, type and
-place of every tensor) and 256 samples of 4 KiB, evenly spread over the weights. Another conversion, type or
-training changes it; a few damaged bytes may not, and finding those is the doctor's business.
+A fingerprint covers all of a file up to 64 MiB. Of a larger one it covers the size, the header to the last byte
+(every key, and the name, shape, type and place of every tensor) and 256 samples of 4 KiB, evenly spread over the
+weights. Another conversion, type or training changes it; a few damaged bytes may not, and finding those is the
+doctor's business.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pyomni.metadata.header import Metadata
 __all__ = ["checkpoint_fingerprint", "fingerprint"]
 
 N_SAMPLES, SAMPLE = 256, 4096
+SMALL = 64 << 20  # bytes of a file that is read whole
 
 
 def fingerprint(path: str | Path) -> str:
@@ -42,14 +44,15 @@ def fingerprint(path: str | Path) -> str:
 @functools.lru_cache(maxsize=64)
 def _fingerprint(path: Path, size: int, changed: int) -> str:
     tensors = Metadata.read(path).tensors
-    begin = min((info.offset for info in tensors), default=size)
+    begin = size if size <= SMALL else min((info.offset for info in tensors), default=size)
     parts = [size.to_bytes(8, "little")]
     try:
         with path.open("rb") as file:
             parts.append(file.read(begin))
-            for at in np.linspace(begin, max(begin, size - SAMPLE), N_SAMPLES).astype(np.int64).tolist():
-                file.seek(at)
-                parts.append(file.read(SAMPLE))
+            if begin < size:
+                for at in np.linspace(begin, size - SAMPLE, N_SAMPLES).astype(np.int64).tolist():
+                    file.seek(at)
+                    parts.append(file.read(SAMPLE))
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
     return short_key(*parts)

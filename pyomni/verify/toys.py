@@ -28,6 +28,9 @@ from pyomni.verify.tolerances import allowed, is_relative
 __all__ = ["TOYS", "Row", "Toy", "run_toys"]
 
 
+OTHER_WEIGHTS = "this machine makes other weights from the seed"
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table.
@@ -158,9 +161,7 @@ def run_toys(device: Device, kind: str = "f32", toys: tuple[Toy, ...] | None = N
     """
     for toy in TOYS if toys is None else toys:
         if not toy.same_weights():
-            yield Row(
-                toy.components, "weights", np.inf, 0.0, "this machine makes other weights from the seed"
-            )
+            yield Row(toy.components, "weights", np.inf, 0.0, detail=OTHER_WEIGHTS)
             continue
         worst: dict[tuple[str, str], Row] = {}
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,24 @@ def test_a_copy_is_the_same_file_and_a_change_is_not(tiny_paths: dict[str, Path]
     rewrite(tiny_paths["f32"], copy, tensors={"talker.codec_head.weight": lambda w: w * np.float32(1.01)})
     assert fingerprint(copy) != original
     assert fingerprint(tiny_paths["q8_0"]) != original
+
+
+def test_of_a_large_file_header_and_samples_count(
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[fingerprint.__module__], "SMALL", 0)
+    raw = tiny_path.read_bytes()
+
+    def changed(name: str, at: int | None) -> str:
+        data = bytearray(raw)
+        if at is not None:
+            data[at] ^= 1
+        (tmp_path / name).write_bytes(data)
+        return fingerprint(tmp_path / name)
+
+    found = [changed("same", None), changed("header", raw.index(b"general.name") + 24), changed("end", -9)]
+    assert found[0] == changed("again", None)
+    assert len(set(found)) == 3
 
 
 def test_a_byte_of_the_header_and_a_byte_too_many_count(tiny_path: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ SECRET = "Meet me at nine \u2014 tell nobody."
 RECEIPT = Receipt(
     model="voice.gguf", model_hash="aa" * 16, type="q8_0", device="cpu", version="0.1.0", seed=7,
     voice="clone", voice_name="ann", voice_hash="bb" * 16, language="english", frames=12,
-    codes_hash="cc" * 16, finish_reason="stop", words_hash=words_hash(SECRET, None, None), options={"max_frames": 12}, text=SECRET,
+    codes_hash="cc" * 16, finish_reason="stop",
+    words_hash=words_hash(SECRET, None, None), options={"max_frames": 12}, text=SECRET,
 )  # fmt: skip
 
 
