@@ -40,8 +40,8 @@ def record(checkpoint: Path, model: Path, out: Path, prompts: tuple[Prompt, ...]
     n_frames : the most frames of a run
     """
     sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests")]
-    from parity.official import Official
-    from parity.record import choice_margins
+    from parity.official import Official  # type: ignore[import-not-found]
+    from parity.record import choice_margins  # type: ignore[import-not-found]
 
     official = Official(checkpoint)
     codes, margins, pcm = [], [], []

@@ -1,9 +1,9 @@
 """What tells one model file from another without reading all of it.
 
-A fingerprint covers all of a file up to 64 MiB. Of a larger one it covers the size, the header to the last byte
-(every key, and the name, shape, type and place of every tensor) and 256 samples of 4 KiB, evenly spread over the
-weights. Another conversion, type or training changes it; a few damaged bytes may not, and finding those is the
-doctor's business.
+A fingerprint covers all of a file up to 64 MiB. Of a larger one it covers the size, the header to the
+last byte (every key, and the name, shape, type and place of every tensor) and 256 samples of 4 KiB,
+evenly spread over the weights. Another conversion, type or training changes it; a few damaged bytes may
+not, and finding those is the doctor's business.
 """
 
 from __future__ import annotations

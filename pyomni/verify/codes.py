@@ -14,9 +14,9 @@ it serves files of any type. Its arrays, with n frames and G groups of prompt p:
 ``speaker``, ``language``, ``instruct`` and ``streaming``, as `toy_speech.Prompt`.
 
 A choice counts where the best two scores are further apart than rounding can move them. In float32 every one
-of those has to be equal, and so has a free run up to the first that does not count. Of other types, whose
-weights are rounded, choices are compared one by one with the official codes before them, and a share may
-differ.
+of those has to be equal, and so has a free run but for what follows a choice that does not count. Of other
+types, whose weights are rounded, choices are compared one by one with the official codes before them, and a
+share may differ.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def run_codes(meta: SpeechMetadata, reference: Reference, device: Device) -> Ite
         first.append((same[:, 0], counts[:, 0]))
         others.append((same[:, 1:], counts[:, 1:]))
         if kind == "f32":
-            runs.append(_free_run(p, ours.greedy(prompt, len(codes)), codes, counts.all(1)))
+            runs.append(_free_run(p, ours.greedy(prompt, len(codes)), codes, counts))
     for component, stage, made in (
         ("talker", "code group 0, forced", first),
         ("code predictor", "other groups, forced", others),
@@ -239,15 +239,14 @@ def _forced(ours: Ours, prompt: Prompt, codes: NDArray[np.int32]) -> NDArray[np.
     return np.array(chosen, np.int32)
 
 
-def _free_run(p: int, made: NDArray[np.int32], codes: NDArray[np.int32], decided: NDArray[np.bool_]) -> Row:
-    """Compare a free run up to the first frame with a choice that rounding may decide."""
-    n = len(codes) if decided.all() else int(np.argmin(decided))
-    same = np.zeros(n, np.bool_)
-    shared = min(n, len(made))
-    same[:shared] = (made[:shared] == codes[:shared]).all(1)
-    apart = float((~same).mean()) if n else 0.0
-    where = f", the first at frame {int(np.argmin(same))}" if apart else ""
-    detail = f"prompt {p}: {int((~same).sum())} of {n} frames differ{where}"
+def _free_run(p: int, made: NDArray[np.int32], codes: NDArray[np.int32], counts: NDArray[np.bool_]) -> Row:
+    """Compare a free run; a code that a toss-up changed, and all behind it, is no miss."""
+    n = min(len(made), len(codes))
+    differ = np.argwhere(made[:n] != codes[:n])  # in order of frames, and of groups within one
+    n_same = int(differ[0, 0]) if len(differ) else n
+    tossed = len(differ) > 0 and not counts[tuple(differ[0])]
+    apart = 0.0 if tossed else 1 - n_same / len(codes)
+    detail = f"prompt {p}: {n_same} of {len(codes)} frames equal" + (", then a toss-up" if tossed else "")
     return Row("talker and predictor", "greedy codes", apart, 0.0, True, detail)
 
 

@@ -108,7 +108,8 @@ class Ours:
         codec = self.codec()
         for stage in stages:
             codec.session.tap(stage)
-        pcm, pieces = [], {stage: [] for stage in stages}
+        pcm: list[F32] = []
+        pieces: dict[str, list[F32]] = {stage: [] for stage in stages}
         for begin in range(0, len(codes), TAPPED_WIDTH):
             pcm.append(codec.decode(codes[begin : begin + TAPPED_WIDTH]))
             for stage, n_channels in stages.items():

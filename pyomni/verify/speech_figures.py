@@ -47,7 +47,7 @@ def greedy(ours: Ours, name: str, recording: Recording) -> Iterator[Figure]:
 
 def indexed(recording: Recording, prefix: str) -> list[NDArray]:
     """Return the arrays ``prefix0``, ``prefix1``, ..."""
-    out = []
+    out: list[NDArray] = []
     while f"{prefix}{len(out)}" in recording:
         out.append(recording[f"{prefix}{len(out)}"])
     return out

@@ -98,7 +98,7 @@ def gguf(name: str, kind: str = "f32") -> Path:
     """Return a GGUF with a case's language models, made once a process."""
     out, config = folder(name).with_suffix(f".{kind}.gguf"), config_of(name)
     talker = OmniTalker.read(config)
-    parts = {
+    parts: dict[str, Any] = {
         "thinker": Thinker.read(config),
         "talker": talker,
         "code_predictor": code_predictor(config, talker),
@@ -188,17 +188,16 @@ def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
         thinks = lm(name, "thinker", thinker)
         rows = thinks.embed(TOKENS, ids(name))
         film = {"positions": positions(), "deepstack": added_to_all(name)}
-        for prompt, given in {"text": {"positions": None, "deepstack": None}, "film": film}.items():
+        text: dict[str, Any] = {"positions": None, "deepstack": None}
+        for prompt, given in {"text": text, "film": film}.items():
             for one in _compared(thinks, rows, given, official, f"thinker.{prompt}", accepted=True):
                 yield "thinker", one
         talks, given_rows = lm(name, "talker", talker), thinker_rows(name)
         text_rows = talks.project(TEXT_ROWS, given_rows)
         yield "omni talker", figure("projected rows", "of text", text_rows, official["talker.text_rows"])
         hidden_rows = talks.project(HIDDEN_ROWS, given_rows)
-        yield (
-            "omni talker",
-            figure("projected rows", "of hidden rows", hidden_rows, official["talker.hidden_rows"]),
-        )
+        expected = official["talker.hidden_rows"]
+        yield "omni talker", figure("projected rows", "of hidden rows", hidden_rows, expected)
         rows = official["talker.text_rows"]
         for one in _compared(talks, rows, {"positions": None}, official, "talker.text"):
             yield "omni talker", one
@@ -212,14 +211,14 @@ def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
 
 def _compared(
     lm: DecoderLM, rows: F32, given: dict[str, Any], official: Recording, key: str, accepted: bool = False
-) -> Iterator[tuple[str, Figure]]:
+) -> Iterator[Figure]:
     """Decode rows four at a time, which stops at every row whose logits are recorded."""
     lm.rewind()
     what = key.split(".")[1]
     n = LOGIT_ROWS.step
     steps = []
     for at in range(0, len(rows), n):
-        piece = {k: None if v is None else v[..., at : at + n, :] for k, v in given.items()}
+        piece: dict[str, Any] = {k: None if v is None else v[..., at : at + n, :] for k, v in given.items()}
         if accepted:
             piece["accepted"] = True
         steps.append(lm.decode(rows[at : at + n], **piece))
