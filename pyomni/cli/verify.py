@@ -119,15 +119,17 @@ def _recorded(args: argparse.Namespace, model: str | None) -> tuple[SpeechMetada
 def _show(args: argparse.Namespace, row: Row) -> None:
     if args.json or (args.quiet and row.ok):
         return
-    unit = " of the output" if row.relative else ""
-    found = f"{row.reached:.1e}" if np.isfinite(row.reached) else "none"
-    print(
-        _line(row.component, row.stage, found, f"{row.allowed:.0e}{unit}", "ok" if row.ok else "MISS"),
-        flush=True,
-    )
+    verdict = "ok" if row.ok else "MISS"
+    print(_line(row.component, row.stage, _amount(row, row.reached), _amount(row, row.allowed), verdict))
     if not row.ok:
         print(f"    {row.detail}")
 
 
+def _amount(row: Row, value: float) -> str:
+    if not np.isfinite(value):
+        return "none"
+    return f"{100 * value:.2g} %" if row.relative else f"{value:.1e}"
+
+
 def _line(component: str, stage: str, reached: str, allowed: str, verdict: str) -> str:
-    return f"{component:28}{stage:22}{reached:>10}  {allowed:24}{verdict}".rstrip()
+    return f"{component:28}{stage:22}{reached:>10}  {allowed:>8}  {verdict}".rstrip()

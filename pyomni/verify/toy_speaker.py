@@ -68,10 +68,11 @@ CASES = {
     )
 }  # fmt: skip
 _SIZES: dict[str, Any] = {
-          "decoder_dim": 32, "hidden": 64, "cp_hidden": 64, "heads": 2, "kv_heads": 1, "head_dim": 32,
-          "cp_heads": 2, "cp_kv_heads": 1, "cp_head_dim": 16, "dec_heads": 2, "dec_kv_heads": 2,
-          "window": 5, "spk_mels": 128, "spk_channels": (32, 32, 32, 32, 96), "spk_kernels": (5, 3, 3, 3, 1),
-          "spk_dilations": (1, 2, 3, 4, 1), "spk_scale": 4, "spk_se": 16, "spk_attention": 16}  # fmt: skip
+    "decoder_dim": 32, "hidden": 64, "cp_hidden": 64, "heads": 2, "kv_heads": 1, "head_dim": 32,
+    "cp_heads": 2, "cp_kv_heads": 1, "cp_head_dim": 16, "dec_heads": 2, "dec_kv_heads": 2,
+    "window": 5, "spk_mels": 128, "spk_channels": (32, 32, 32, 32, 96), "spk_kernels": (5, 3, 3, 3, 1),
+    "spk_dilations": (1, 2, 3, 4, 1), "spk_scale": 4, "spk_se": 16, "spk_attention": 16,
+}  # fmt: skip
 
 MEL_CLIPS = (385, 511, 512, 1281, 4801, 9999)  # samples; 385 is the shortest that can be padded
 

@@ -1,9 +1,9 @@
-"""Record what the official model does with the toy checkpoints of `cases.py`.
+"""Record what the official model does with the toy checkpoints of `toy_speech`.
 
     python tests/parity/record.py [OUT]
 
 Needs torch, transformers and qwen-tts. Writes one ``.npz`` per case and ``cases.json`` into OUT, by default
-the committed ``tests/parity/recorded``. Arrays, with n rows, T columns, G groups, V ids, H talker width:
+where the committed ones are (`recordings.py`). Arrays, with n rows, T columns, G groups, V ids, H talker width:
 
 | array | shape | what |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""Record what the official code2wav does with the toy models and codes of `code2wav_cases.py`.
+"""Record what the official code2wav does with the toy models and codes of `toy_code2wav`.
 
     python tests/parity/record_code2wav.py [OUT]
 

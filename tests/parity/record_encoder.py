@@ -1,4 +1,4 @@
-"""Record what the official codec encoder does with the toy models and clips of `encoder_cases.py`.
+"""Record what the official codec encoder does with the toy models and clips of `toy_codec`.
 
     python tests/parity/record_encoder.py [OUT]
     python tests/parity/record_encoder.py --speech    # make the speech clip again; needs flite and soxr

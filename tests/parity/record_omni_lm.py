@@ -1,4 +1,4 @@
-"""Record what the official thinker, talker and code predictor do with the toys of `omni_lm.py`.
+"""Record what the official thinker, talker and code predictor do with the toys of `toy_omni`.
 
     python tests/parity/record_omni_lm.py [OUT]
 
