@@ -3,7 +3,8 @@
     python tests/parity/record.py [OUT]
 
 Needs torch, transformers and qwen-tts. Writes one ``.npz`` per case and ``cases.json`` into OUT, by default
-where the committed ones are (`recordings.py`). Arrays, with n rows, T columns, G groups, V ids, H talker width:
+where the committed ones are (`recordings.py`). Arrays, with n rows, T columns, G groups, V ids, H talker
+width:
 
 | array | shape | what |
 |---|---|---|
