@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyomni.cli.common import FAILED, INPUT, MODEL, USAGE, CliError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pyomni.receipt import Receipt
@@ -69,8 +70,12 @@ def prepare(args: argparse.Namespace) -> Receipt:
     return receipt
 
 
-def words(args: argparse.Namespace, receipt: Receipt, text: str) -> str:
+def words(args: argparse.Namespace, receipt: Receipt, read: Callable[[argparse.Namespace], str]) -> str:
     """Return the text to say, once it is sure that the words are those of the receipt.
+
+    Parameters
+    ----------
+    read : reads the text that the command line names
 
     Raises
     ------
@@ -79,8 +84,8 @@ def words(args: argparse.Namespace, receipt: Receipt, text: str) -> str:
     """
     from pyomni.receipt import words_hash
 
-    if receipt.text is not None and args.text == receipt.text:
-        text = receipt.text  # a text may be "-", which the command line takes for stdin
+    # the receipt's own text may be "-", which the command line takes for stdin
+    text = receipt.text if receipt.text is not None and args.text == receipt.text else read(args)
     description = receipt.description if args.design is None else args.design
     if words_hash(text, args.instruct, description) != receipt.words_hash:
         what = "text, instruction or description" if receipt.voice == "design" else "text or instruction"

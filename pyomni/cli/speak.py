@@ -152,9 +152,9 @@ def run(args: argparse.Namespace) -> int:
         name = format_of(args.output, args.format)
         options = _options(args) if receipt is None else receipt.speech_options()
     command = player(args.output, name) if args.play else None
-    text = None if args.from_codes else _text(args)
+    text = None if args.from_codes or receipt is not None else _text(args)
     if receipt is not None:
-        text = replay.words(args, receipt, text or "")
+        text = replay.words(args, receipt, _text)
     codes = _read_codes(args.from_codes) if args.from_codes else None
     with ExitStack() as stack:
         # the outputs open first: a path that cannot be written is known before the work, not after
