@@ -202,7 +202,8 @@ def speech_of(
     audio = join(blocks)
     codes, reason = made.frames.array(n_groups), made.finish_reason or "stop"
     receipt = None if issue is None else issue(codes, reason)
-    return Speech(audio, sample_rate, codes, seed, reason, made.timings, tuple(made.pieces), receipt)
+    pieces = tuple(made.pieces)
+    return Speech(audio, sample_rate, codes, seed, reason, made.timings, pieces, receipt=receipt)
 
 
 def join(blocks: Iterable[F32]) -> F32:
