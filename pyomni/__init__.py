@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pyomni.errors import VideoError as VideoError
     from pyomni.hub.pulling import pull as pull
     from pyomni.options import SpeechOptions as SpeechOptions
+    from pyomni.receipt import Receipt as Receipt
     from pyomni.voices import Voice as Voice
 
 _WHERE = {
@@ -55,6 +56,7 @@ _WHERE = {
     "ReplyEvent": "api",
     "ReplyStream": "api",
     "Speech": "api",
+    "Receipt": "receipt",
     "SpeechModel": "api",
     "SpeechOptions": "options",
     "SpeechStream": "api",

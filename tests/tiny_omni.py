@@ -11,32 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pyomni.convert import convert
-from pyomni.convert.random_qwen3_omni import omni_dims, write_omni_checkpoint
+from pyomni.verify.folders import omni_checkpoint
 
-
-def omni_checkpoint(
-    path: Path,
-    *,
-    seed: int = 1234,
-    dtype: str = "f32",
-    n_shards: int = 1,
-    eos_allowed: bool = False,
-    audio_output: bool = True,
-    **sizes: Any,
-) -> Path:
-    """Write a Hugging Face folder at the tiny scale and return it.
-
-    Parameters
-    ----------
-    path : folder to write
-    seed, dtype, n_shards, eos_allowed, audio_output : as `write_omni_checkpoint`
-    **sizes : sizes that differ from the tiny scale's, as ``thinker__layers=6``
-    """
-    dims = omni_dims("tiny", {name.replace("__", ".", 1): value for name, value in sizes.items()})
-    write_omni_checkpoint(
-        path, dims, seed, dtype=dtype, n_shards=n_shards, eos_allowed=eos_allowed, audio_output=audio_output
-    )
-    return path
+__all__ = ["omni_checkpoint", "omni_gguf"]
 
 
 def omni_gguf(path: Path, type: str = "f32", **options: Any) -> Path:  # noqa: A002

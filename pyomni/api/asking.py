@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.api.receipts import Issuer
 from pyomni.chat_options import ChatOptions
 from pyomni.errors import ArgumentError
 from pyomni.metadata import OmniMetadata
@@ -22,6 +23,7 @@ from pyomni.pipelines.thinking import TextRules
 from pyomni.text.detokenizer import TokenTexts
 from pyomni.text.messages import MediaPart, Message, parse_messages
 from pyomni.text.template import ChatTemplate
+from pyomni.voices import Voice
 
 __all__ = ["Asked", "Asker", "How", "text_rules"]
 
@@ -64,27 +66,35 @@ class Asker:
     engine : OmniEngine
     perceiver : Perceiver
     texts : TokenTexts
+    issuer : Issuer
     """
 
     def __init__(
-        self, meta: OmniMetadata, engine: OmniEngine, perceiver: Perceiver, texts: TokenTexts
+        self,
+        meta: OmniMetadata,
+        engine: OmniEngine,
+        perceiver: Perceiver,
+        texts: TokenTexts,
+        issuer: Issuer,
     ) -> None:
-        self._meta, self._engine, self._perceiver = meta, engine, perceiver
+        self._meta, self._engine, self._perceiver, self._issuer = meta, engine, perceiver, issuer
         self._template = ChatTemplate(meta.chat_template, meta.tokenizer(), texts)
         self._layout = _media_layout(meta)
 
     def ask(self, messages: Sequence[Mapping[str, Any]], how: How, template: Mapping[str, Any]) -> Asked:
         """Check a request and read its media; only encoders run. Raises as `OmniModel.reply`."""
-        speaker = self._speaker(how.voice) if how.speak else 0
+        name = self._speaker(how.voice) if how.speak else ""
         settings = how.options.resolve(self._meta.defaults)
         prompt, media, seen = self._prompt(parse_messages(messages), how.audio_in_video, template)
         request = self._engine.fit(prompt, settings)
-        plan = None
+        plan = issue = None
         if how.speak:
             layout = self._engine.lay_out(prompt)
             at = places(self._layout, layout.ids, _standing_in(prompt, media, layout.kept))
+            speaker = self._meta.speech.speakers[name]
             plan = self._engine.fit_speech(layout, at, speaker, how.speech_options)
-        return Asked(Answering(request, plan), [_as_dict(message) for message in seen])
+            issue = self._issuer.of(plan.options.seed, Voice.preset(name), how.speech_options)
+        return Asked(Answering(request, plan, issue), [_as_dict(message) for message in seen])
 
     def check(self, saved: SavedChat) -> None:
         """Raise `ArgumentError` where a saved conversation is of another model; its lane knows of weights."""
@@ -158,14 +168,14 @@ class Asker:
         with self._engine.use():
             return self._perceiver.perceive(part, with_sound=with_sound)
 
-    def _speaker(self, voice: str | None) -> int:
+    def _speaker(self, voice: str | None) -> str:
         side = self._meta.speech
         speakers = side.speakers
         name = side.default_speaker if voice is None else str(voice).strip().lower()
         if name not in speakers:
             known = ", ".join(speakers) or "none"
             raise ArgumentError(f"voice {voice!r} is not in this model, expected one of: {known}")
-        return speakers[name]
+        return name
 
 
 def text_rules(meta: OmniMetadata, texts: TokenTexts) -> TextRules:

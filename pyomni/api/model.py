@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pyomni.api.pieces import AsyncPieces
 from pyomni.api.planning import AnyVoice, Planner, Text, find_voice, joined
+from pyomni.api.receipts import Issuer
 from pyomni.api.result import Speech, SpeechStream, join, speech_of
 from pyomni.api.weights import Weights
 from pyomni.audio.resample import resample
@@ -78,6 +79,7 @@ class SpeechModel:
             self._meta, weights.open_speaker_encoder, weights.open_codec_encoder, kept, model
         )
         self._planner = Planner(self._meta, self._engine)
+        self._issuer = Issuer([self.path], self._meta.meta.str("pyomni.type"), weights.device.name)
 
     # -- speaking ---------------------------------------------------
 
@@ -143,9 +145,12 @@ class SpeechModel:
         those that concern text still arriving: they come as the stream is read, and so does whatever the
         iterator raises. The model is held from the first block to the last, or until the stream is closed.
         """
-        script = self._planner.script(text, voice, language, instruct, options)
+        who = find_voice(self._meta, voice)
+        script = self._planner.script(text, None if voice is None else who, language, instruct, options)
         self._engine.require(*COMPONENTS)
-        return SpeechStream(self._engine, script)
+        said = text if isinstance(text, str) else None
+        issue = self._issuer.of(script.seed, who, options, text=said, language=language, instruct=instruct)
+        return SpeechStream(self._engine, script, issue=issue)
 
     def resume(self, saved: bytes, *, seed: int | None = None) -> SpeechStream:
         """Go on where `SpeechStream.save` was called: the same samples, or with another seed another take.
@@ -230,11 +235,11 @@ class SpeechModel:
         """
         if isinstance(texts, str):
             raise ArgumentError("texts is one string, expected a list of strings")
+        who = find_voice(self._meta, voice)
+        said = [text if isinstance(text, str) else joined(text) for text in texts]
         scripts = [
-            self._planner.script(
-                text if isinstance(text, str) else joined(text), voice, language, instruct, options
-            )
-            for text in texts
+            self._planner.script(text, None if voice is None else who, language, instruct, options)
+            for text in said
         ]
         self._engine.require(*COMPONENTS)
         if not scripts:
@@ -242,11 +247,14 @@ class SpeechModel:
         speeches, timings, offset = [], Timings(), 0
         with self._engine.use():
             events = start(self._engine, scripts, timings)
-            for script in scripts:
+            for text, script in zip(said, scripts, strict=True):
                 made = Made(timings)
+                issue = self._issuer.of(
+                    script.seed, who, options, text=text, language=language, instruct=instruct
+                )
                 blocks = perform(self._engine, script, events, made, offset)
                 speeches.append(
-                    speech_of(blocks, made, script.seed, self._meta.sample_rate, self._meta.n_groups)
+                    speech_of(blocks, made, script.seed, self._meta.sample_rate, self._meta.n_groups, issue)
                 )
                 offset += len(script.parts)
         return speeches

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyomni.api.asking import CHAT_DEFAULTS, SPEECH_DEFAULTS, Asker, How, text_rules
 from pyomni.api.conversation import Conversation, read_conversation
+from pyomni.api.receipts import Issuer
 from pyomni.api.reply import Reply, ReplyStream, reply_of
 from pyomni.api.weights import Weights
 from pyomni.chat_options import ChatOptions
@@ -62,8 +63,10 @@ class OmniModel:
                 text_rules(meta, texts),
                 unspoken,
             )
+            files = list(dict.fromkeys(m.path for m in meta.headers.values()))
+            issuer = Issuer(files, str(meta.headers["thinker"].get("pyomni.type", "")), weights.device.name)
             self._perceiver = Perceiver(meta, weights.open_audio_encoder, weights.open_vision_encoder)
-            self._asker = Asker(meta, self._engine, self._perceiver, texts)
+            self._asker = Asker(meta, self._engine, self._perceiver, texts, issuer)
         except BaseException:
             weights.close()
             raise

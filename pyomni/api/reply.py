@@ -13,6 +13,7 @@ from pyomni.api.result import Speech
 from pyomni.pipelines.conversing import Answer, Bit, converse
 from pyomni.pipelines.omni import Answering, OmniEngine
 from pyomni.pipelines.thinking import ThinkTimings
+from pyomni.receipt import Receipt
 from pyomni.text.detokenizer import Detokenizer, TokenTexts
 
 __all__ = ["Reply", "ReplyEvent", "ReplyStream", "reply_of"]
@@ -74,8 +75,11 @@ def reply_of(
     speech, plan = None, answering.spoken
     if sound is not None and plan is not None:
         codes, reason = answer.codes(), answer.speech_finish_reason or "stop"
+        receipt = None if answering.issue is None else answering.issue(codes, reason)
         seed = plan.options.seed
-        speech = Speech(sound, sample_rate, codes, seed, reason, answer.speaking, guard=answer.guard)
+        speech = Speech(
+            sound, sample_rate, codes, seed, reason, answer.speaking, guard=answer.guard, receipt=receipt
+        )
     return Reply(
         Detokenizer(texts).all(answer.tokens),
         np.array(answer.tokens, np.int32),
@@ -136,6 +140,12 @@ class ReplyStream(Iterator[ReplyEvent]):
     def finish_reason(self) -> str | None:
         """How the text ended, None until then."""
         return self._answer.finish_reason
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What made the speech, as `Speech.receipt`; None until it ended, and where nothing was spoken."""
+        issue, reason = self._answering.issue, self._answer.speech_finish_reason
+        return None if issue is None or reason is None else issue(self.codes, reason)
 
     @property
     def timings(self) -> ThinkTimings:

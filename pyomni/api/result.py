@@ -15,6 +15,7 @@ from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, save, start
+from pyomni.receipt import Issue, Receipt
 
 __all__ = ["Speech", "SpeechStream", "SpokenPiece", "join", "speech_of"]
 
@@ -47,6 +48,9 @@ class Speech:
         one spoken in one.
     guard : GuardCounts
         How often the guard went back, and why.
+    receipt : Receipt or None
+        What made it, to make it again and to tell whether it is the same; None for one gone on with after
+        `SpeechStream.save`.
     """
 
     audio: F32
@@ -57,6 +61,7 @@ class Speech:
     timings: Timings
     pieces: tuple[SpokenPiece, ...] = ()
     guard: GuardCounts = UNTOUCHED
+    receipt: Receipt | None = None
 
     @property
     def seconds(self) -> float:
@@ -66,7 +71,8 @@ class Speech:
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002, the name users expect
         """Write the audio: wav, flac, mp3, opus, ogg or pcm, by extension or by `format`.
 
-        The file appears whole or not at all. Samples are rounded to 16 bits before any compression.
+        The file appears whole or not at all. Samples are rounded to 16 bits before any compression. A WAV
+        file has the receipt in it, without the text (`LIST`/`INFO`, as ``ICMT``).
 
         Raises
         ------
@@ -79,7 +85,8 @@ class Speech:
         """
         from pyomni.audio import formats
 
-        formats.save(path, self.audio, self.sample_rate, format)
+        info = None if self.receipt is None else self.receipt.info()
+        formats.save(path, self.audio, self.sample_rate, format, info)
 
 
 class SpeechStream(Iterator[F32]):
@@ -99,10 +106,12 @@ class SpeechStream(Iterator[F32]):
         As of `Speech`; None until it ended.
     """
 
-    def __init__(self, engine: SpeechEngine, script: Script, made: Made | None = None) -> None:
+    def __init__(
+        self, engine: SpeechEngine, script: Script, made: Made | None = None, issue: Issue | None = None
+    ) -> None:
         self.sample_rate, self.seed = engine.meta.sample_rate, script.seed
         self._n_groups = engine.meta.n_groups
-        self._engine, self._script = engine, script
+        self._engine, self._script, self._issue = engine, script, issue
         self._made = Made() if made is None else made
         # the generator knows what was made but not this object: a stream that is dropped is freed at once,
         # not by some later garbage collection, and gives the model back
@@ -133,6 +142,13 @@ class SpeechStream(Iterator[F32]):
         """Parts spoken so far of a text that was split."""
         return tuple(self._made.pieces)
 
+    @property
+    def receipt(self) -> Receipt | None:
+        """What made it, as `Speech.receipt`; None until it ended."""
+        if self._issue is None or self.finish_reason is None:
+            return None
+        return self._issue(self.codes, self.finish_reason)
+
     def __iter__(self) -> SpeechStream:
         return self
 
@@ -141,7 +157,7 @@ class SpeechStream(Iterator[F32]):
 
     def read(self) -> Speech:
         """Speak to the end and return it whole; blocks taken before are not in its audio."""
-        return speech_of(self, self._made, self.seed, self.sample_rate, self._n_groups)
+        return speech_of(self, self._made, self.seed, self.sample_rate, self._n_groups, self._issue)
 
     def save(self) -> bytes:
         """Return where the stream is, between two of its blocks; `SpeechModel.resume` goes on from there.
@@ -185,11 +201,20 @@ def _run(engine: SpeechEngine, script: Script, made: Made) -> Generator[F32, Non
         script.close()
 
 
-def speech_of(blocks: Iterable[F32], made: Made, seed: int, sample_rate: int, n_groups: int) -> Speech:
+def speech_of(
+    blocks: Iterable[F32],
+    made: Made,
+    seed: int,
+    sample_rate: int,
+    n_groups: int,
+    issue: Issue | None = None,
+) -> Speech:
     """Return what was made, whole; the blocks are taken before anything else is looked at."""
     audio = join(blocks)
     codes, reason = made.frames.array(n_groups), made.finish_reason or "stop"
-    return Speech(audio, sample_rate, codes, seed, reason, made.timings, tuple(made.pieces), made.guard)
+    receipt = None if issue is None else issue(codes, reason)
+    pieces = tuple(made.pieces)
+    return Speech(audio, sample_rate, codes, seed, reason, made.timings, pieces, made.guard, receipt)
 
 
 def join(blocks: Iterable[F32]) -> F32:

@@ -6,7 +6,7 @@ import io
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -38,8 +38,8 @@ class AudioWriter(Protocol):
     def write(self, pcm: F32) -> None:
         """Append samples, float32 [n]."""
 
-    def close(self) -> None:
-        """Finish."""
+    def close(self, info: Mapping[str, str] | None = None) -> None:
+        """Finish; `info` is what a WAV file says of itself, and other formats leave out."""
 
 
 def format_of(path: str | os.PathLike[str], wanted: str | None = None) -> str:
@@ -85,7 +85,7 @@ class _PcmWriter:
     def write(self, pcm: F32) -> None:
         self._file.write(to_int16(pcm).astype("<i2", copy=False).tobytes())
 
-    def close(self) -> None:
+    def close(self, info: Mapping[str, str] | None = None) -> None:
         self._file.flush()
 
 
@@ -107,7 +107,7 @@ class _SndfileWriter:
     def write(self, pcm: F32) -> None:
         self._sound.write(to_int16(pcm))
 
-    def close(self) -> None:
+    def close(self, info: Mapping[str, str] | None = None) -> None:
         self._sound.close()
         self._file.write(self._buffer.getbuffer())
         self._file.flush()
@@ -155,13 +155,19 @@ def output_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise
 
 
-def save(path: str | os.PathLike[str], pcm: F32, sample_rate: int, wanted: str | None = None) -> None:
-    """Write a whole clip, float32 [n], in the format `format_of` names."""
+def save(
+    path: str | os.PathLike[str],
+    pcm: F32,
+    sample_rate: int,
+    wanted: str | None = None,
+    info: Mapping[str, str] | None = None,
+) -> None:
+    """Write a whole clip, float32 [n], in the format `format_of` names; `info` as `AudioWriter.close`."""
     name = format_of(path, wanted)
     with output_file(path) as file:
         writer = open_writer(file, name, sample_rate)
         writer.write(pcm)
-        writer.close()
+        writer.close(info)
 
 
 @contextmanager

@@ -172,7 +172,8 @@ def answer(
         if show:
             sys.stdout.write("\n")
         if file is not None and name is not None:
-            (writer or open_writer(file, name, stream.sample_rate)).close()
+            info = None if stream.receipt is None else stream.receipt.info()
+            (writer or open_writer(file, name, stream.sample_rate)).close(info)
         return stream.read()
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pyomni import __version__
-from pyomni.cli import bench, chat, convert, doctor, info, pull, speak, transcribe, voices
+from pyomni.cli import bench, chat, convert, doctor, info, pull, speak, transcribe, verify, voices
 from pyomni.cli.common import EXIT_CODES, INTERRUPTED, CliError, Parser
 from pyomni.errors import PyOmniError
 
@@ -37,7 +37,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"pyomni {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    for module in (speak, chat, transcribe, voices, info, pull, convert, doctor, bench):
+    for module in (speak, chat, transcribe, voices, info, pull, convert, doctor, verify, bench):
         module.add(verbs)
     return top
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pyomni.bench import peak_mb
+from pyomni.cli import replay
 from pyomni.cli.common import (
     INPUT,
     USAGE,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from pyomni.api import SpeechModel
     from pyomni.options import SpeechOptions
+    from pyomni.receipt import Receipt
 
 EXAMPLE = """\
 examples:
@@ -70,9 +73,7 @@ def add(verbs: Any) -> None:
     p.set_defaults(run=run)
     p.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads stdin")
     p.add_argument("-f", "--file", metavar="FILE", help="read the text from a UTF-8 file")
-    p.add_argument(
-        "-o", "--output", metavar="OUT", default="speech.wav", help="default speech.wav; - is stdout"
-    )
+    p.add_argument("-o", "--output", metavar="OUT", help="default speech.wav; - is stdout")
     p.add_argument(
         "--format", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default: by OUT's extension)"
     )
@@ -141,6 +142,12 @@ def add(verbs: Any) -> None:
     )
     more.add_argument("--from-codes", metavar="IN.npy", help="decode these codes; no text, no language model")
     more.add_argument(
+        "--receipt",
+        metavar="F",
+        help="say again what F was made of (a WAV of pyomni, or what --json printed) and compare the codes; "
+        "ends with 6 where they differ. Writes the speech where -o says so",
+    )
+    more.add_argument(
         "--lanes",
         type=count,
         default=1,
@@ -153,12 +160,16 @@ def run(args: argparse.Namespace) -> int:
     """Speak, write, report."""
     from pyomni.audio.formats import format_of, open_writer, output_file
 
+    receipt = replay.prepare(args) if args.receipt is not None else None
+    args.output = "speech.wav" if args.output is None else args.output
     _check(args)
     with blame(USAGE):
         name = format_of(args.output, args.format)
-        options = _options(args)
+        options = _options(args) if receipt is None else receipt.speech_options()
     command = player(args.output, name) if args.play else None
-    text = None if args.from_codes else _text(args)
+    text = None if args.from_codes or receipt is not None else _text(args)
+    if receipt is not None:
+        text = replay.words(args, receipt, _text)
     codes = _read_codes(args.from_codes) if args.from_codes else None
     with ExitStack() as stack:
         # the outputs open first: a path that cannot be written is known before the work, not after
@@ -175,13 +186,15 @@ def run(args: argparse.Namespace) -> int:
             writer = writer or open_writer(file, name, model.sample_rate)
             writer.write(pcm)
             progress.update(took.seconds, took.rtf)
-        (writer or open_writer(file, name, model.sample_rate)).close()
+        info = None if took.receipt is None else took.receipt.info()
+        (writer or open_writer(file, name, model.sample_rate)).close(info)
         if codes_file is not None:
             _write_codes(codes_file, took.codes)
-    _report(args, took)
+    compared = None if receipt is None or took.receipt is None else replay.compare(receipt, took.receipt)
+    _report(args, took, compared)
     if command is not None:
         play(command)
-    return 0
+    return 0 if compared is None else replay.judge(args, compared)
 
 
 class _Took:
@@ -196,6 +209,7 @@ class _Took:
         self.finish_reason: str | None = None
         self.guard: dict[str, int] | None = None
         self.codes: npt.NDArray[np.int32] | None = None
+        self.receipt: Receipt | None = None
 
     @property
     def seconds(self) -> float:
@@ -220,6 +234,7 @@ class _Took:
             yield from self._timed(stream)
         self.finish_reason, self.codes = stream.finish_reason, stream.codes
         self.guard = stream.guard._asdict()
+        self.receipt = stream.receipt
 
     def _voice(self) -> Any:
         from pyomni.voices import Voice
@@ -340,7 +355,7 @@ def _write_codes(file: BinaryIO, codes: npt.NDArray[np.int32] | None) -> None:
     file.write(buffer.getbuffer())
 
 
-def _report(args: argparse.Namespace, took: _Took) -> None:
+def _report(args: argparse.Namespace, took: _Took, compared: dict[str, Any] | None) -> None:
     """Print the result: JSON, or a line."""
     frames = 0 if took.codes is None else len(took.codes)
     if took.finish_reason in ENDINGS:
@@ -359,9 +374,11 @@ def _report(args: argparse.Namespace, took: _Took) -> None:
                 "ttfa_s": took.ttfa_s,
                 "wall_s": took.wall_s,
                 "peak_mb": peak_mb(),
+                "receipt": None if took.receipt is None else took.receipt.to_dict(words=True),
+                **({} if compared is None else {"replay": compared}),
             }
         )
-    elif not args.quiet:
+    elif not args.quiet and (compared is None or args.output != os.devnull):
         seed = "" if took.seed is None else f", seed {took.seed}"
         rtf = "" if took.rtf is None else f", RTF {took.rtf:.2f}"
         line = f"{args.output}: {took.seconds:.2f} s{seed}{rtf}"

@@ -70,6 +70,7 @@ def examine(
         yield check
     if fit:
         yield from guarded("ops", _arithmetic)
+        yield from guarded("reference codes", lambda: _reference(device, threads))
     meta = None
     try:
         meta = read_model(path)
@@ -98,6 +99,14 @@ def _arithmetic() -> Iterator[Check]:
     from pyomni.doctor.arithmetic import arithmetic_checks
 
     return arithmetic_checks()
+
+
+def _reference(device: str, threads: int | None) -> Iterator[Check]:
+    from pyomni._binding import Device
+    from pyomni.doctor.reference import reference_codes_check
+
+    with Device(device, threads) as opened:
+        yield from reference_codes_check(opened)
 
 
 def _codec(meta: Metadata, weights: Weights, name: str, opened: ExitStack) -> Iterator[Check]:
@@ -129,6 +138,7 @@ def _omni(meta: OmniMetadata, device: str, threads: int | None) -> Iterator[Chec
 def _speech(meta: SpeechMetadata, device: str, threads: int | None, findings: Findings) -> Iterator[Check]:
     from pyomni.api.weights import Weights
     from pyomni.doctor.quantised import quantised_checks
+    from pyomni.doctor.reference import recorded_codes_check
 
     missing = [name for name in ("talker", "code_predictor", "codec_decoder") if name not in meta.components]
     with ExitStack() as opened:
@@ -140,6 +150,7 @@ def _speech(meta: SpeechMetadata, device: str, threads: int | None, findings: Fi
             yield skipped("speech", f"the file has no {', '.join(missing)}, so nothing is spoken")
         else:
             yield from guarded("speech", lambda: _sentence(meta, device, threads, findings))
+            yield from guarded("recorded codes", lambda: recorded_codes_check(meta, weights.device))
         for check, drift in quantised_checks(meta, weights.device):
             if drift is not None:
                 findings.drifts.append(drift)

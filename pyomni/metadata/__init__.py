@@ -6,6 +6,7 @@ OmniMetadata.read("omni.gguf").speech.speakers["ethan"]
 read_model("either.gguf").summary()
 """
 
+from pyomni.metadata.fingerprint import checkpoint_fingerprint, fingerprint
 from pyomni.metadata.header import Metadata, TensorInfo
 from pyomni.metadata.model import is_omni, read_model, read_omni
 from pyomni.metadata.omni import MediaIds, OmniMetadata
@@ -20,6 +21,8 @@ __all__ = [
     "SpeechMetadata",
     "SpeechSide",
     "TensorInfo",
+    "checkpoint_fingerprint",
+    "fingerprint",
     "is_omni",
     "read_model",
     "read_omni",

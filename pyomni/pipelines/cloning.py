@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from pyomni.audio.mel import LogMel
 from pyomni.audio.reference import Clip, read_reference
+from pyomni.digests import content_key
 from pyomni.errors import ArgumentError, ReferenceWarning, UnsupportedModel
 from pyomni.pipelines.hygiene import Hear, doubts, misheard
-from pyomni.pipelines.keep import Kept, content_key
+from pyomni.pipelines.keep import Kept
 from pyomni.voices import Voice
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ class Perceived:
     deepstack : float32 [n_levels, n, n_embd] or None
         Added behind the first layers, for what is seen.
     key : str
-        Tells contents apart (`pyomni.pipelines.keep.content_key`).
+        Tells contents apart (`pyomni.digests.content_key`).
     grid : (int, int, int) or None
         Patches of what is seen: steps in time, rows, columns.
     seconds_per_step : float

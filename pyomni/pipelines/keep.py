@@ -12,7 +12,7 @@ from pathlib import Path
 from pyomni.errors import ArgumentError
 from pyomni.folders import cache_folder
 
-__all__ = ["DISK_MB", "MEMORY_BYTES", "Kept", "content_key", "file_identity", "kept_for_voices"]
+__all__ = ["DISK_MB", "MEMORY_BYTES", "Kept", "file_identity", "kept_for_voices"]
 
 #: Of what voices cost, kept in memory: at the released sizes a clip of 10 s takes 5 MB in the codec decoder
 #: and, as part of a prompt, up to 30 MB in the talker.
@@ -23,15 +23,6 @@ DISK_MB = 1024
 
 SUFFIX = ".kept"
 DIGEST = 32  # bytes of sha256 before the value in a file
-
-
-def content_key(*parts: bytes | str) -> str:
-    """Return a name for what these parts determine: the sha256 of them and their lengths."""
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8, "little") + raw)
-    return digest.hexdigest()
 
 
 def file_identity(path: Path) -> str:

@@ -28,6 +28,7 @@ from pyomni.pipelines.saved_chat import SavedChat
 from pyomni.pipelines.sessions import SpeechSessions, one_at_a_time, rounded
 from pyomni.pipelines.speech import Event, Request, generate
 from pyomni.pipelines.thinking import TextEvent, TextRequest, TextRules, ThinkTimings, write
+from pyomni.receipt import Issue
 
 if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder
@@ -72,10 +73,11 @@ class SpokenPlan:
 
 @dataclass(frozen=True, eq=False)
 class Answering:
-    """One prompt, checked, before any language model runs."""
+    """One prompt, checked, before any language model runs; `issue` makes the receipt of its speech."""
 
     request: TextRequest
     spoken: SpokenPlan | None = None
+    issue: Issue | None = None
 
     @property
     def n_positions(self) -> int:

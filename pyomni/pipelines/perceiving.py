@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from pyomni.audio.clip import MAX_SECONDS
 from pyomni.audio.hearing import Hearing
+from pyomni.digests import content_key
 from pyomni.errors import ArgumentError, PyOmniError, UnsupportedModel, VideoError
 from pyomni.pipelines.held import Perceived, Prompt
-from pyomni.pipelines.keep import content_key
 from pyomni.pipelines.positions import MediaLayout, Medium
 from pyomni.text.messages import MediaPart
 from pyomni.vision.frontend import Film, VisionFrontEnd

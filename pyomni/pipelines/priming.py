@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.digests import content_key
 from pyomni.errors import PyOmniError
-from pyomni.pipelines.keep import Kept, content_key
+from pyomni.pipelines.keep import Kept
 
 __all__ = ["REFERENCE_WIDTH", "Prefixes", "Primed", "hear"]
 

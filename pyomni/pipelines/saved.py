@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.digests import content_key
 from pyomni.errors import ArgumentError, ModelFormatError, UnsupportedModel
-from pyomni.pipelines.keep import content_key
 
 __all__ = ["Kind", "checksum", "pack", "unpack"]
 

@@ -14,6 +14,7 @@ import pytest
 from tiny_omni import omni_gguf
 
 from pyomni.cli.main import main
+from pyomni.receipt import Receipt
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -63,6 +64,7 @@ def test_a_question_with_files_answered_aloud(run: Run) -> None:
     assert code == 0
     assert said == text
     assert seconds("answer.wav") == (10 * 1920 - 555) / 24000
+    assert Receipt.read("answer.wav").frames == 10
 
 
 def test_json_is_one_object(run: Run) -> None:

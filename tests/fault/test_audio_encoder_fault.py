@@ -13,11 +13,11 @@ import gguf
 import numpy as np
 import pytest
 from mutate import DROP, rewrite
-from parity import audio
 
 from pyomni import errors
 from pyomni._binding import Device, Model
 from pyomni.components.encoder import Encoder
+from pyomni.verify import toy_audio as audio
 
 NAME = "audio_real"
 U32, F32 = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.FLOAT32

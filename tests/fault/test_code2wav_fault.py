@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parity import code2wav_cases
 
 from pyomni import errors
 from pyomni._binding import Device, Model
@@ -15,6 +14,7 @@ from pyomni._native import ffi, lib
 from pyomni.components.codec import CodecDecoder
 from pyomni.convert.json_config import Config, read_config
 from pyomni.convert.omni_code2wav import Code2Wav
+from pyomni.verify import toy_code2wav as code2wav_cases
 
 NAME = "odd"
 CODES = code2wav_cases.codes(NAME, 9)

@@ -13,11 +13,11 @@ import gguf
 import numpy as np
 import pytest
 from mutate import DROP, Header, rewrite
-from parity import code2wav_cases
 
 from pyomni import errors
 from pyomni._binding import Device, Model
 from pyomni.components.codec import CodecDecoder
+from pyomni.verify import toy_code2wav as code2wav_cases
 
 U32, I32, F32, ARRAY, STRING = (
     gguf.GGUFValueType.UINT32,

@@ -11,7 +11,6 @@ import gguf
 import numpy as np
 import pytest
 from mutate import DROP, rewrite
-from parity import omni_lm
 
 from pyomni import errors
 from pyomni._binding import Device, Model
@@ -20,6 +19,7 @@ from pyomni.convert.json_config import Config
 from pyomni.convert.omni_talker import OmniTalker
 from pyomni.convert.omni_thinker import Thinker
 from pyomni.convert.tensors_moe import MoeStack
+from pyomni.verify import toy_omni as omni_lm
 
 TINY = "omni_lm_tiny"
 U32, ARRAY = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.ARRAY

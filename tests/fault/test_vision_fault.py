@@ -11,7 +11,6 @@ import gguf
 import numpy as np
 import pytest
 from mutate import DROP, rewrite
-from parity import vision
 
 from pyomni import errors
 from pyomni._binding import Device, Model
@@ -20,6 +19,7 @@ from pyomni.components.vision import VisionEncoder
 from pyomni.convert.json_config import read_config
 from pyomni.convert.omni_vision import OmniVision
 from pyomni.metadata import Metadata
+from pyomni.verify import toy_vision as vision
 from pyomni.vision.frontend import VisionFrontEnd
 
 TINY, GRID = "vision_tiny", (1, 4, 6)

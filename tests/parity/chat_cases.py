@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from parity import cases
+from parity import recordings
 from tiny_omni import omni_checkpoint
 
 from pyomni.convert import convert
@@ -19,7 +19,7 @@ from pyomni.convert import convert
 N_TOKENS, N_FRAMES = 64, 64
 RATE = 16000
 SPEAKERS = ("ethan", "chelsie", "aiden")
-FILE = cases.RECORDED / "chat.npz"
+FILE = recordings.FOLDER / "chat.npz"
 
 #: Room for the words of a system message; a talker whose experts and heads differ from the thinker's.
 SIZES: dict[str, Any] = {}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 
 import pytest
-from parity import cases, figures
-from parity.ours import Ours, gguf
+from parity import figures
+
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.speech_engine import Ours, gguf
 
 _engine = functools.cache(lambda name: Ours(gguf(name)))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from parity import cases
+from parity import recordings
 
 #: (height, width); 48 and 80 are halves of a multiple of 32, which go to the even one
 IMAGES = ((64, 64), (48, 80), (80, 48), (31, 33), (240, 17), (5, 7), (400, 2), (37, 300))
@@ -40,5 +40,5 @@ def film(n: int, h: int, w: int) -> NDArray[np.uint8]:
 
 def load() -> Mapping[str, NDArray]:
     """Read the recording."""
-    with np.load(cases.RECORDED / "eyes.npz") as stored:
+    with np.load(recordings.FOLDER / "eyes.npz") as stored:
         return dict(stored)

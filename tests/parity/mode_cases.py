@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from parity.cases import BASE, RECORDED
+from parity.recordings import FOLDER as RECORDED
 
 from pyomni.convert.random_checkpoint import checkpoint_dims, write_checkpoint
+from pyomni.verify.toy_speech import BASE
 
 N_FRAMES = 64  # frames of each greedy run
 TEXT = "Hello there, how are you?"

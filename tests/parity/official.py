@@ -18,11 +18,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent / "stand_ins"))
 
 import torch
-from parity.cases import Prompt
 from qwen_tts.core.models import Qwen3TTSConfig, Qwen3TTSForConditionalGeneration
 from qwen_tts.inference.qwen3_tts_model import Qwen3TTSModel
 from transformers import AutoConfig, AutoModel, Qwen2TokenizerFast
 from transformers import logging as transformers_logging
+
+from pyomni.verify.toy_speech import Prompt
 
 transformers_logging.set_verbosity_error()
 torch.set_num_threads(1)  # toy sizes: more threads only wait for each other, for minutes on a busy machine

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from parity import cases
+from parity import recordings
 
 from pyomni.metadata.omni import MediaIds
 from pyomni.pipelines.positions import MediaLayout, Medium
@@ -27,7 +27,7 @@ PIECES = {
     "V": (TOKENS.vision_start, TOKENS.video, TOKENS.vision_end),
 }
 NAMES = {"A": "audio", "I": "image", "V": "video"}
-FILE = cases.RECORDED / "places.json"
+FILE = recordings.FOLDER / "places.json"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from parity.cases import Prompt
+from pyomni.verify.toy_speech import Prompt
 
 PROMPT = Prompt(
     "The quick brown fox jumps over the lazy dog, and then it rests for a while.", "ryan", "English"
@@ -72,9 +72,8 @@ def official(folder: Path, n_frames: int, vocab_gguf: str | None) -> None:
 
 def ours(folder: Path, kind: str) -> dict[str, Any]:
     """Convert the checkpoint if needed and compare."""
-    from parity.ours import Ours
-
     from pyomni.convert import convert
+    from pyomni.verify.speech_engine import Ours
 
     gguf = folder / f"{kind}.gguf"
     if not gguf.exists():

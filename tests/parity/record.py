@@ -1,9 +1,10 @@
-"""Record what the official model does with the toy checkpoints of `cases.py`.
+"""Record what the official model does with the toy checkpoints of `toy_speech`.
 
     python tests/parity/record.py [OUT]
 
 Needs torch, transformers and qwen-tts. Writes one ``.npz`` per case and ``cases.json`` into OUT, by default
-the committed ``tests/parity/recorded``. Arrays, with n rows, T columns, G groups, V ids, H talker width:
+where the committed ones are (`recordings.py`). Arrays, with n rows, T columns, G groups, V ids, H talker
+width:
 
 | array | shape | what |
 |---|---|---|
@@ -32,10 +33,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from parity import cases
+from parity import recordings
 from parity.official import Official
 
 from pyomni.sampling import restrict
+from pyomni.verify import recording
+from pyomni.verify import toy_speech as cases
 
 Arrays = dict[str, np.ndarray]
 MAX_TAP_BYTES = 150_000  # all taps of a case; beyond, only those up to the first wave block are kept
@@ -68,7 +71,13 @@ def predictor(log: list[dict[str, Any]], codes: np.ndarray) -> Arrays:
 
 
 def margins(log: list[dict[str, Any]], codes: np.ndarray, config: Any) -> dict[str, float]:
-    """Return the smallest distance between the largest two scores of a greedy run, talker and predictor.
+    """Return the smallest distance between the largest two scores of a greedy run, talker and predictor."""
+    found = choice_margins(log, codes, config)
+    return {"talker": float(found[:, 0].min()), "predictor": float(found[:, 1:].min())}
+
+
+def choice_margins(log: list[dict[str, Any]], codes: np.ndarray, config: Any) -> np.ndarray:
+    """Return the distance between the largest two scores at each choice of a greedy run, float32 [n, G].
 
     The talker's are taken after the rules `generate` applies, as the choice is.
     """
@@ -91,8 +100,10 @@ def margins(log: list[dict[str, Any]], codes: np.ndarray, config: Any) -> dict[s
             )
         talker_gaps.append(gap(scores))
         seen[code0] = True
-    predictor_gaps = [gap(call["logits"][-1]) for call in log if call["part"] == "predictor"]
-    return {"talker": min(talker_gaps), "predictor": min(predictor_gaps)}
+    calls = [call for call in log if call["part"] == "predictor"]
+    n, rest = len(codes), codes.shape[1] - 1
+    gaps = np.array([gap(call["logits"][-1]) for call in calls[: n * rest]]).reshape(n, rest)
+    return np.concatenate([np.array(talker_gaps)[:, None], gaps], 1).astype(np.float32)
 
 
 def codec(official: Official, case: cases.Case) -> Arrays:
@@ -149,15 +160,14 @@ def record(name: str) -> tuple[Arrays, dict[str, Any]]:
     return arrays, about
 
 
-def main(out: Path = cases.RECORDED) -> None:
+def main(out: Path | None = None) -> None:
     """Record every case into a folder."""
-    out.mkdir(parents=True, exist_ok=True)
     abouts = {}
     for name in cases.CASES:
         arrays, abouts[name] = record(name)
-        np.savez_compressed(out / f"{name}.npz", **arrays)
-        print(f"{out / name}.npz: {(out / f'{name}.npz').stat().st_size} bytes, {abouts[name]}", flush=True)
-    (out / "cases.json").write_text(json.dumps(abouts, indent=1) + "\n")
+        recordings.store(name, arrays, out)
+        print(abouts[name], flush=True)
+    ((out or recording.FOLDER) / "cases.json").write_text(json.dumps(abouts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from parity import audio, cases
+from parity import recordings
 from transformers import WhisperFeatureExtractor
 from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe as official
 from transformers.models.qwen3_omni_moe.configuration_qwen3_omni_moe import Qwen3OmniMoeConfig
 
 from pyomni.convert.safetensors_file import Checkpoint
+from pyomni.verify import toy_audio as audio
 
 Arrays = dict[str, np.ndarray]
 PREFIX = "thinker.audio_tower."
@@ -118,7 +119,7 @@ def record(name: str) -> Arrays:
         out[f"features.{n}"] = features(encoder, audio.rows(name, n))
     out |= {f"mel.{n}": mel(name, audio.clip(n)) for n in audio.MEL_CLIPS}
     if name == audio.HEARD:
-        heard = mel(name, audio.speech())
+        heard = mel(name, recordings.speech(16000))
         out["mel.speech"] = heard[::STRIDE]
         out["features.speech"] = features(encoder, heard)
     return out | tapped(encoder, audio.rows(name, case.tapped))
@@ -126,11 +127,9 @@ def record(name: str) -> Arrays:
 
 def main() -> None:
     """Write the recordings."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases.RECORDED
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     for name in audio.CASES:
-        np.savez_compressed(folder / f"{name}.npz", **record(name))
-        print(name, (folder / f"{name}.npz").stat().st_size, "bytes")
+        recordings.store(name, record(name), folder)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from parity import cases, chat_cases
+from parity import chat_cases, recordings
 from PIL import Image
 from transformers import logging as transformers_logging
 
@@ -167,7 +167,7 @@ def record() -> Arrays:
 
 def main() -> None:
     """Write the recording."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases.RECORDED
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else recordings.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "chat.npz", **record())
     print((folder / "chat.npz").stat().st_size, "bytes")

@@ -1,4 +1,4 @@
-"""Record what the official code2wav does with the toy models and codes of `code2wav_cases.py`.
+"""Record what the official code2wav does with the toy models and codes of `toy_code2wav`.
 
     python tests/parity/record_code2wav.py [OUT]
 
@@ -25,10 +25,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from parity import cases, code2wav_cases
+from parity import recordings
 
 from pyomni.convert.json_config import read_config
 from pyomni.convert.safetensors_file import Checkpoint
+from pyomni.verify import toy_code2wav as code2wav_cases
 
 Arrays = dict[str, np.ndarray]
 
@@ -114,12 +115,10 @@ def record(name: str) -> Arrays:
     return arrays
 
 
-def main(out: Path = cases.RECORDED) -> None:
+def main(out: Path | None = None) -> None:
     """Record every case into a folder."""
     for name in code2wav_cases.CASES:
-        path = out / f"code2wav_{name}.npz"
-        np.savez_compressed(path, **record(name))
-        print(f"{path}: {path.stat().st_size} bytes", flush=True)
+        recordings.store(f"code2wav_{name}", record(name), out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Record what the official codec encoder does with the toy models and clips of `encoder_cases.py`.
+"""Record what the official codec encoder does with the toy models and clips of `toy_codec`.
 
     python tests/parity/record_encoder.py [OUT]
     python tests/parity/record_encoder.py --speech    # make the speech clip again; needs flite and soxr
@@ -30,12 +30,14 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from parity import cases, encoder_cases
+from parity import recordings
+
+from pyomni.verify import toy_codec as encoder_cases
 
 Arrays = dict[str, np.ndarray]
 
 
-def speech(out: Path = encoder_cases.SPEECH) -> None:
+def speech(out: Path = recordings.SPEECH) -> None:
     """Speak with flite and write 24 kHz FLAC in 16 bits."""
     from pyomni.audio.resample import resample
 
@@ -96,27 +98,26 @@ def record(name: str) -> Arrays:
     official = Official(encoder_cases.folder(name))
     arrays: Arrays = {"weights_sha256": np.array(encoder_cases.weights_hash(name))}
     least = np.inf
-    for label, samples in encoder_cases.clips(name):
+    for label, samples in recordings.codec_clips(name):
         codes, taps = tapped(official, samples)
         least = min(least, margin(official, taps["downsample"], codes))
         arrays[f"{label}.codes"] = codes.astype(np.int16)
         if label != "speech" and int(label) in encoder_cases.ENCODERS[name].tapped:
             arrays |= {f"{label}.{tap}": rows for tap, rows in taps.items()}
         if label == "speech":
-            arrays["speech.pcm"] = official.pcm(codes)[:: encoder_cases.PCM_STEP].copy()
+            arrays["speech.pcm"] = official.pcm(codes)[:: recordings.PCM_STEP].copy()
     return arrays | {"margin": np.array(least)}
 
 
-def main(out: Path = cases.RECORDED) -> None:
+def main(out: Path | None = None) -> None:
     """Record every case into a folder."""
     import torch
 
     torch.set_num_threads(min(2, torch.get_num_threads()))
     for name in encoder_cases.ENCODERS:
         arrays = record(name)
-        path = out / f"encoder_{name}.npz"
-        np.savez_compressed(path, **arrays)
-        print(f"{path}: {path.stat().st_size} bytes, smallest margin {arrays['margin']:.3g}", flush=True)
+        recordings.store(f"encoder_{name}", arrays, out)
+        print(f"smallest margin {arrays['margin']:.3g}", flush=True)
 
 
 if __name__ == "__main__":

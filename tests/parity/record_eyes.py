@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from parity import cases, eyes
+from parity import eyes, recordings
 from PIL import Image
 from tiny_omni import omni_checkpoint
 
@@ -75,7 +75,7 @@ def record() -> Arrays:
 
 def main() -> None:
     """Write the recording."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases.RECORDED
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else recordings.FOLDER
     np.savez_compressed(folder / "eyes.npz", **record())
     print((folder / "eyes.npz").stat().st_size, "bytes")
 

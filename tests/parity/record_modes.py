@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from parity import mode_cases
-from parity.cases import RECORDED
 from parity.official import Official
 from parity.record import margins
+from parity.recordings import FOLDER as RECORDED
 from qwen_tts.inference.qwen3_tts_model import VoiceClonePromptItem
 
 

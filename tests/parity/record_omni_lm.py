@@ -1,4 +1,4 @@
-"""Record what the official thinker, talker and code predictor do with the toys of `omni_lm.py`.
+"""Record what the official thinker, talker and code predictor do with the toys of `toy_omni`.
 
     python tests/parity/record_omni_lm.py [OUT]
 
@@ -27,14 +27,16 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from parity import cases, omni_lm
-from parity.omni_lm import LOGIT_ROWS
+from parity import recordings
 from safetensors.torch import load_file
 from transformers.models.qwen3_omni_moe.configuration_qwen3_omni_moe import Qwen3OmniMoeConfig
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
     Qwen3OmniMoeTalkerForConditionalGeneration,
     Qwen3OmniMoeThinkerTextModel,
 )
+
+from pyomni.verify import toy_omni as omni_lm
+from pyomni.verify.toy_omni import LOGIT_ROWS
 
 Arrays = dict[str, np.ndarray]
 
@@ -117,11 +119,9 @@ def record(name: str) -> Arrays:
 
 def main() -> None:
     """Write the recordings."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases.RECORDED
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     for name in omni_lm.CASES:
-        np.savez_compressed(folder / f"{name}.npz", **record(name))
-        print(name, (folder / f"{name}.npz").stat().st_size, "bytes")
+        recordings.store(name, record(name), folder)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from parity import cases, places
+from parity import places, recordings
 from tiny_omni import omni_checkpoint
 from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe as official
 from transformers.models.qwen3_omni_moe.configuration_qwen3_omni_moe import Qwen3OmniMoeConfig
@@ -121,7 +121,7 @@ def record() -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Write the recording."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases.RECORDED
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else recordings.FOLDER
     path = folder / places.FILE.name
     path.write_text(
         json.dumps(record(), separators=(",", ":")).replace('},"', '},\n"') + "\n", encoding="utf-8"

@@ -24,9 +24,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from parity import cases, speaker
+from parity import recordings
 from parity.official import Official
 from qwen_tts.core.models import modeling_qwen3_tts as official
+
+from pyomni.verify import toy_speaker as speaker
 
 Arrays = dict[str, np.ndarray]
 
@@ -82,11 +84,9 @@ def record(name: str) -> Arrays:
 
 def main() -> None:
     """Write the recordings."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases.RECORDED
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     for name in speaker.CASES:
-        np.savez_compressed(folder / f"{name}.npz", **record(name))
-        print(name, (folder / f"{name}.npz").stat().st_size, "bytes")
+        recordings.store(name, record(name), folder)
 
 
 if __name__ == "__main__":

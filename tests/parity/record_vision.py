@@ -21,10 +21,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from parity import cases, vision
+from parity import recordings
 from safetensors.torch import load_file
 from transformers.models.qwen3_omni_moe.configuration_qwen3_omni_moe import Qwen3OmniMoeConfig
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3OmniMoeVisionEncoder
+
+from pyomni.verify import toy_vision as vision
 
 Arrays = dict[str, np.ndarray]
 PREFIX = "thinker.visual."
@@ -55,11 +57,9 @@ def record(name: str) -> Arrays:
 
 def main() -> None:
     """Write the recordings."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases.RECORDED
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     for name in vision.CASES:
-        np.savez_compressed(folder / f"{name}.npz", **record(name))
-        print(name, (folder / f"{name}.npz").stat().st_size, "bytes")
+        recordings.store(name, record(name), folder)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,49 @@
-"""Print the table of docs/parity.md from what this machine reaches now.
+"""Print the tables of docs/parity.md from what this machine reaches now.
 
-    python tests/parity/report.py [--write]
+    python tests/parity/report.py [--write | --check]
 
-``--write`` puts it into docs/parity.md between its two markers. Needs pyomni installed; no torch.
+``--write`` puts them into docs/parity.md between their markers. ``--check`` ends with 1 where the document
+has other rows or columns than are made now, or where a figure, there or here, is larger than allowed. Needs
+pyomni installed; no torch.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from parity import cases, figures
-from parity.ours import Ours, gguf
-from parity.tolerances import TOLERANCES
+from parity import figures
+
+from pyomni._binding import Device
+from pyomni.verify import recording
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.speech_engine import Ours, gguf
+from pyomni.verify.tolerances import SHARES, TOLERANCES
+from pyomni.verify.toys import Row, run_toys
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "parity.md"
-BEGIN, END = "<!-- begin: python tests/parity/report.py --write -->", "<!-- end -->"
+BEGIN, END = "<!-- begin: python tests/parity/report.py --write, {} -->", "<!-- end -->"
+MISSED = "**"  # around a figure that is larger than allowed
 
 
-def table() -> str:
-    """Return the tables in Markdown: one row per quantity, one per greedy run."""
+def quantities() -> str:
+    """Return one row per quantity of the speech toys, and one per greedy run."""
     reached: dict[str, dict[str, list[figures.Figure]]] = {quantity: {} for quantity in TOLERANCES}
     greedy = []
-    about = json.loads((cases.RECORDED / "cases.json").read_text())
+    about = json.loads((recording.FOLDER / "cases.json").read_text())
     for name, case in cases.CASES.items():
-        ours, recording = Ours(gguf(name)), figures.load(name)
-        for one in figures.all_figures(ours, name, recording):
+        ours, stored = Ours(gguf(name)), figures.load(name)
+        for one in figures.all_figures(ours, name, stored):
             reached[one.quantity].setdefault(name, []).append(one)
         same = sum(
-            np.array_equal(ours.greedy(prompt, cases.N_FRAMES), recording[f"greedy.{p}"])
+            np.array_equal(ours.greedy(prompt, cases.N_FRAMES), stored[f"greedy.{p}"])
             for p, prompt in enumerate(case.prompts)
         )
         gaps = about[name]["smallest_margin"]
@@ -48,7 +58,8 @@ def table() -> str:
         all_of_it = [one for some in reached[quantity].values() for one in some]
         if not all_of_it:
             continue  # of a component with toy models of its own
-        cells = [f"{max(one.reached for one in reached[quantity][name]):.1e}" for name in names]
+        most = {name: max(one.reached for one in reached[quantity][name]) for name in names}
+        cells = [_cell(value, value <= tolerance.value) for value in most.values()]
         rms = sorted(one.rms for one in all_of_it)
         lines.append(
             f"| {quantity} | {tolerance.value:.0e} | {' | '.join(cells)} | {rms[0]:.2g} to {rms[-1]:.2g} "
@@ -63,16 +74,69 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print the tables, or write them into the document."""
-    text = table()
+def types() -> str:
+    """Return what `pyomni verify` prints, one column per type: one row per component and stage."""
+    kinds = ["f32", *SHARES]
+    with Device("cpu", 2) as device:
+        found = {kind: {(row.component, row.stage): row for row in run_toys(device, kind)} for kind in kinds}
+    lines = [f"| cpu | stage | at most | {' | '.join(kinds)} |", "|---" * (3 + len(kinds)) + "|"]
+    most = [f"{100 * share:.0f} %" for share in SHARES.values()]
+    lines.append(f"| | at most, of rounded weights | | | {' | '.join(most)} |")
+    for (component, stage), row in found["f32"].items():
+        cells = [_share(found[kind].get((component, stage))) for kind in kinds]
+        lines.append(f"| {component} | {stage} | {row.allowed:.0e} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(value: float, ok: bool) -> str:
+    return f"{value:.1e}" if ok else f"{MISSED}{value:.1e}{MISSED}"
+
+
+def _share(row: Row | None) -> str:
+    if row is None:
+        return ""
+    text = f"{100 * row.reached:.2g} %" if row.relative else f"{row.reached:.1e}"
+    return text if row.ok else f"{MISSED}{text}{MISSED}"
+
+
+TABLES: dict[str, Callable[[], str]] = {"quantities": quantities, "types": types}
+
+
+def differences(text: str, fresh: dict[str, str]) -> list[str]:
+    """Return what is wrong with a document: tables of another shape, or figures that are too large."""
+    wrong = []
+    for name, table in fresh.items():
+        _, _, rest = text.partition(BEGIN.format(name))
+        stored = rest.partition(END)[0].strip()
+        if _shape(stored) != _shape(table):
+            wrong.append(f"{name}: the document has other rows or columns; --write makes it current")
+        for where, made in (("in the document", stored), ("here", table)):
+            wrong += [f"{name}, {where}: too large: {line}" for line in made.splitlines() if MISSED in line]
+    return wrong
+
+
+def _shape(table: str) -> list[str]:
+    """Return a table without its figures."""
+    return [re.sub(r"\d[\d.e+-]*", "#", line).replace("**", "") for line in table.splitlines()]
+
+
+def main() -> int:
+    """Print the tables, write them into the document, or compare it with them."""
+    fresh = {name: make() for name, make in TABLES.items()}
+    text = DOC.read_text(encoding="utf-8")
+    if "--check" in sys.argv[1:]:
+        wrong = differences(text, fresh)
+        print("\n".join(wrong or ["docs/parity.md is current"]))
+        return 1 if wrong else 0
     if "--write" not in sys.argv[1:]:
-        print(text)
-        return
-    before, _, rest = DOC.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOC.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        print("\n\n".join(fresh.values()))
+        return 0
+    for name, table in fresh.items():
+        before, _, rest = text.partition(BEGIN.format(name))
+        text = f"{before}{BEGIN.format(name)}\n{table}\n{END}{rest.partition(END)[2]}"
+    DOC.write_text(text, encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

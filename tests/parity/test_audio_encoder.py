@@ -8,16 +8,17 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import audio
+from parity import recordings
 
 from pyomni.components.encoder import Encoder
+from pyomni.verify import toy_audio as audio
 
 _encoder = functools.cache(audio.encoder)
 
 
 @functools.cache
 def recorded(name: str) -> Mapping[str, NDArray]:
-    recording = audio.load(name)
+    recording = recordings.load(name)
     assert audio.weights_hash(name) == str(recording["weights_sha256"]), "other weights from the seed"
     return recording
 
@@ -30,7 +31,7 @@ def check_mel(name: str, recording: Mapping[str, NDArray]) -> None:
     ear, official = audio.hearing(name), of(recording, "mel.")
     assert set(official) == {str(n) for n in audio.MEL_CLIPS} | ({"speech"} if name == audio.HEARD else set())
     for n, expected in official.items():
-        ours = ear(audio.speech())[::4] if n == "speech" else ear(audio.clip(int(n)))
+        ours = ear(recordings.speech(16000))[::4] if n == "speech" else ear(audio.clip(int(n)))
         assert ours.shape == expected.shape
         np.testing.assert_allclose(ours, expected, rtol=0, atol=audio.MEL, err_msg=f"{n} samples")
         assert np.ptp(expected) > 0.9  # quiet and loud bands
@@ -41,7 +42,7 @@ def check_mel(name: str, recording: Mapping[str, NDArray]) -> None:
 def check_features(name: str, recording: Mapping[str, NDArray]) -> None:
     ear, encoder, official = audio.hearing(name), _encoder(name), of(recording, "features.")
     for n, expected in official.items():
-        rows = ear(audio.speech()) if n == "speech" else audio.rows(name, int(n))
+        rows = ear(recordings.speech(16000)) if n == "speech" else audio.rows(name, int(n))
         ours = encoder.encode(rows)
         assert ours.shape == expected.shape == (ear.n_rows(len(rows)), encoder.n_hidden)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=audio.FEATURES, err_msg=f"{n} frames")

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from mutate import rewrite
 from numpy.typing import NDArray
-from parity import cases, code2wav_cases, figures
+from parity import figures, recordings
 
 from pyomni._binding import Device, Model
 from pyomni.components.codec import CodecDecoder
+from pyomni.verify import toy_code2wav as code2wav_cases
 
 NAMES = sorted(code2wav_cases.CASES)
 ROWS_OF_CHANNELS = ("code_embd", "transformer")  # taps with a step's channels together
@@ -24,8 +25,7 @@ F32 = NDArray[np.float32]
 @functools.cache
 def recording(name: str) -> dict[str, NDArray]:
     """Load what the official code2wav did, and check that it did it with these weights."""
-    with np.load(cases.RECORDED / f"code2wav_{name}.npz") as stored:
-        arrays = dict(stored)
+    arrays = recordings.load(f"code2wav_{name}")
     assert str(arrays["weights_sha256"]) == code2wav_cases.weights_hash(name), (
         "this machine makes other weights from the seed"
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from parity import figures
-from parity.ours import Ours
+
+from pyomni.verify.speech_engine import Ours
 
 
 def test_logits_of_every_head(ours: Ours, recording: figures.Recording) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from parity import cases, figures
-from parity.ours import Ours
+from parity import figures
+
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.speech_engine import Ours
 
 
 def test_numpy_stages_are_the_official_ones(name: str, recording: figures.Recording) -> None:

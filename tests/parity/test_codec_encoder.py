@@ -7,9 +7,11 @@ import functools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import cases, encoder_cases, figures
-from parity.ours_encoder import OursEncoder
-from parity.tolerances import TOLERANCES
+from parity import figures, recordings
+
+from pyomni.verify import toy_codec as encoder_cases
+from pyomni.verify.tolerances import TOLERANCES
+from pyomni.verify.toy_codec import OursEncoder
 
 CLIPS = [(name, str(n)) for name, case in encoder_cases.ENCODERS.items() for n in case.lengths]
 TAPPED = [(name, n) for name, case in encoder_cases.ENCODERS.items() for n in case.tapped]
@@ -20,8 +22,7 @@ engine = functools.cache(OursEncoder)
 @functools.cache
 def recording(name: str) -> dict[str, NDArray]:
     """Load what the official encoder did, and check that it did it with these weights."""
-    with np.load(cases.RECORDED / f"encoder_{name}.npz") as stored:
-        arrays = dict(stored)
+    arrays = recordings.load(f"encoder_{name}")
     assert str(arrays["weights_sha256"]) == encoder_cases.weights_hash(name), (
         "this machine makes other weights from the seed"
     )
@@ -49,10 +50,10 @@ def test_hidden_rows(name: str, n: int) -> None:
 
 
 def test_speech_there_and_back() -> None:
-    ours, official = engine(encoder_cases.ROUND_TRIP), recording(encoder_cases.ROUND_TRIP)
-    codes = ours.encode(encoder_cases.speech())
+    ours, official = engine(recordings.ROUND_TRIP), recording(recordings.ROUND_TRIP)
+    codes = ours.encode(recordings.speech(24000))
     np.testing.assert_array_equal(codes, official["speech.codes"])
-    pcm = ours.decode(codes)[:: encoder_cases.PCM_STEP]
+    pcm = ours.decode(codes)[:: recordings.PCM_STEP]
     figures.check(
         [figures.figure("codes to waveform", "speech, encoded and decoded", pcm, official["speech.pcm"])]
     )

@@ -10,11 +10,11 @@ import functools
 import numpy as np
 import pytest
 from parity import compat_program
-from parity.cases import RECORDED
-from parity.ours import convert_folder
-from parity.tolerances import TOLERANCES
+from parity.recordings import FOLDER as RECORDED
 
 from pyomni.compat.qwen_tts import Qwen3TTSModel
+from pyomni.verify.folders import converted
+from pyomni.verify.tolerances import TOLERANCES
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def test_the_program_gives_the_same_waveforms(kind: str) -> None:
     assert compat_program.weights_hash(kind) == str(official[f"{kind}.weights_sha256"]), (
         "this machine makes other weights from the seed"
     )
-    tts = Qwen3TTSModel.from_pretrained(convert_folder(compat_program.folder(kind)), device_map="cpu")
+    tts = Qwen3TTSModel.from_pretrained(converted(compat_program.folder(kind)), device_map="cpu")
     n_waves = 0
     with tts.model:
         for call, (wavs, rate) in compat_program.waves(tts, kind):

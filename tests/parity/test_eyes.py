@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import eyes, vision
+from parity import eyes
 
 from pyomni.metadata import Metadata
+from pyomni.verify import toy_vision as vision
 from pyomni.vision.frontend import VisionFrontEnd
 from pyomni.vision.images import fitting_size
 

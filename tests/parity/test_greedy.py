@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from parity import cases, figures
-from parity.ours import Ours
-from parity.tolerances import TOLERANCES
+from parity import figures
+
+from pyomni.verify import recording
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.speech_engine import Ours
+from pyomni.verify.tolerances import TOLERANCES
 
 
 def test_codes(ours: Ours, name: str, recording: figures.Recording) -> None:
@@ -20,7 +23,7 @@ def test_codes(ours: Ours, name: str, recording: figures.Recording) -> None:
 
 def test_no_choice_was_a_toss_up() -> None:
     # equal codes prove something only where the two best scores are further apart than both runs may be off
-    for name, about in json.loads((cases.RECORDED / "cases.json").read_text()).items():
+    for name, about in json.loads((recording.FOLDER / "cases.json").read_text()).items():
         for part, gap in about["smallest_margin"].items():
             assert gap > 2 * TOLERANCES[f"{part} logits"].value, f"{name}, {part}"
         assert about["n_group_ids"] >= 24, f"{name} repeats itself"

@@ -11,14 +11,15 @@ import functools
 import numpy as np
 import pytest
 from parity import figures, mode_cases
-from parity.cases import RECORDED
 from parity.mode_cases import ModePrompt
-from parity.ours import Ours, convert_folder
-from parity.tolerances import TOLERANCES
+from parity.recordings import FOLDER as RECORDED
 
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt as prompts
 from pyomni.pipelines.speech import Request, generate
+from pyomni.verify.folders import converted
+from pyomni.verify.speech_engine import Ours
+from pyomni.verify.tolerances import TOLERANCES
 
 
 @functools.cache
@@ -27,7 +28,7 @@ def engine(name: str) -> Ours:
     assert mode_cases.weights_hash(name) == mode_cases.recorded(name)["weights_sha256"], (
         "this machine makes other weights from the seed"
     )
-    return Ours(convert_folder(mode_cases.folder(name)))
+    return Ours(converted(mode_cases.folder(name)))
 
 
 @functools.cache

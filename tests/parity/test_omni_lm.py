@@ -9,15 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import omni_lm
-from parity.omni_lm import HIDDEN, LOGIT_ROWS, LOGITS, N_ROWS, Recording
+from parity import recordings
 
 from pyomni.components.lm import CODEC, HIDDEN_ROWS, TEXT_ROWS, TOKENS, DecoderLM, Step
+from pyomni.verify import toy_omni as omni_lm
+from pyomni.verify.toy_omni import HIDDEN, LOGIT_ROWS, LOGITS, N_ROWS, Recording
 
 pytestmark = pytest.mark.parametrize("name", omni_lm.CASES)
 
 PIECES = ([N_ROWS], [1] * N_ROWS, [7, 5, 11, 1, 16], [3, 2] * 8)  # whole, step by step, and cut within a film
-load = functools.cache(omni_lm.load)
+
+
+@functools.cache
+def load(name: str) -> Recording:
+    recording = recordings.load(name)
+    assert omni_lm.weights_hash(name) == str(recording["weights_sha256"]), "other weights from the seed"
+    return recording
 
 
 def close(ours: NDArray[Any], official: NDArray[Any], atol: float) -> None:

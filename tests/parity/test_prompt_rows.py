@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from parity import cases, figures
-from parity.ours import Ours
+from parity import figures
 
 from pyomni.pipelines import prompt as prompts
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.speech_engine import Ours
 
 
 def test_ids(ours: Ours, name: str, recording: figures.Recording) -> None:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from parity import cases, figures
-from parity.ours import Ours
+from parity import figures, recordings
+
+from pyomni.verify import recording
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.speech_engine import Ours
 
 if TYPE_CHECKING:
     from parity.official import Official
@@ -103,7 +106,7 @@ def run(module: object, x: np.ndarray) -> np.ndarray:
 def test_recorded_sampling() -> None:
     from parity import record_sampling
 
-    stored = np.load(cases.RECORDED / "sampling.npz")
+    stored = np.load(recordings.FOLDER / "sampling.npz")
     for i, case in enumerate(record_sampling.cases()):
         probs = record_sampling.probabilities(case)
         assert (np.sort(probs) > 0).sum() == (stored["probs"][i] > 0).sum()
@@ -111,6 +114,6 @@ def test_recorded_sampling() -> None:
 
 
 def test_smallest_margins(name: str) -> None:
-    about = json.loads((cases.RECORDED / "cases.json").read_text())[name]
+    about = json.loads((recording.FOLDER / "cases.json").read_text())[name]
     for part, gap in fresh(name)[1]["smallest_margin"].items():
         assert gap == pytest.approx(about["smallest_margin"][part], abs=5e-5)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from parity import cases, code2wav_cases, figures
+from parity import figures, recordings
 from parity.test_code2wav import model, streamed
 
 from pyomni.components.codec import CodecDecoder
+from pyomni.verify import toy_code2wav as code2wav_cases
 
 pytestmark = [pytest.mark.reference, pytest.mark.parametrize("name", sorted(code2wav_cases.CASES))]
 
@@ -20,8 +21,7 @@ NOISE = 1e-6  # two machines' float noise in the official run: a third of the to
 def test_committed_files_are_what_the_official_code2wav_does(name: str) -> None:
     from parity.record_code2wav import record
 
-    with np.load(cases.RECORDED / f"code2wav_{name}.npz") as stored:
-        committed = dict(stored)
+    committed = recordings.load(f"code2wav_{name}")
     fresh = record(name)
     assert set(fresh) == set(committed)
     for key, value in fresh.items():

@@ -10,8 +10,10 @@ import functools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import cases, encoder_cases, figures
-from parity.ours_encoder import OursEncoder
+from parity import figures, recordings
+
+from pyomni.verify import toy_codec as encoder_cases
+from pyomni.verify.toy_codec import OursEncoder
 
 pytestmark = [pytest.mark.reference, pytest.mark.parametrize("name", encoder_cases.ENCODERS)]
 
@@ -27,8 +29,7 @@ def fresh(name: str) -> dict[str, NDArray]:
 
 
 def test_committed_files_are_what_the_official_encoder_does(name: str) -> None:
-    with np.load(cases.RECORDED / f"encoder_{name}.npz") as stored:
-        committed = dict(stored)
+    committed = recordings.load(f"encoder_{name}")
     assert set(fresh(name)) == set(committed)
     for key, value in fresh(name).items():
         assert value.dtype == committed[key].dtype, key
@@ -55,6 +56,6 @@ def test_other_clips_of_any_length(name: str) -> None:
         figures.check(
             [figures.figure("codec encoder", f"{n} samples, {tap}", my_rows[tap], rows[tap]) for tap in rows]
         )
-        if name == encoder_cases.ROUND_TRIP:
+        if name == recordings.ROUND_TRIP:
             pcm = official.pcm(codes)
             figures.check([figures.figure("codes to waveform", f"{n} samples", ours.decode(mine), pcm)])

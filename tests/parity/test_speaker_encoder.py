@@ -8,14 +8,16 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import speaker
+from parity import recordings
+
+from pyomni.verify import toy_speaker as speaker
 
 REAL = "speaker_real"
 
 
 @functools.cache
 def recorded(name: str) -> Mapping[str, NDArray]:
-    recording = speaker.load(name)
+    recording = recordings.load(name)
     assert speaker.weights_hash(name) == str(recording["weights_sha256"]), "other weights from the seed"
     return recording
 

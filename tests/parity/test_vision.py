@@ -8,14 +8,16 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import vision
+from parity import recordings
+
+from pyomni.verify import toy_vision as vision
 
 TINY = "vision_tiny"
 
 
 @functools.cache
 def recorded(name: str) -> Mapping[str, NDArray]:
-    recording = vision.load(name)
+    recording = recordings.load(name)
     assert vision.weights_hash(name) == str(recording["weights_sha256"]), "other weights from the seed"
     return recording
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from parity import code2wav_cases
 
 from pyomni import errors
 from pyomni._binding import Device, Model
 from pyomni.components.codec import CodecDecoder
+from pyomni.verify import toy_code2wav as code2wav_cases
 
 NAME = "odd"
 N_FRAMES = 45  # several windows of 7

@@ -359,3 +359,31 @@ def test_a_tone_is_where_it_belongs_in_a_spectrogram() -> None:
     assert abs(db[:, 100].argmax() * bin_hz - 1000) < bin_hz
     assert db.max() == 0
     assert np.median(db) <= -60
+
+
+# --- official codes -----------------------------------------------------------------------------------------
+
+
+def test_official_codes_are_compared_and_a_damaged_weight_is_told(tmp_path: Path) -> None:
+    from mutate import rewrite
+    from parity.recordings import FOLDER
+
+    from pyomni._binding import Device
+    from pyomni.doctor.reference import recorded_codes_check, reference_codes_check
+    from pyomni.metadata import SpeechMetadata
+    from pyomni.verify.codes import beside
+    from pyomni.verify.speech_engine import gguf
+
+    def loud(weight: np.ndarray) -> np.ndarray:
+        return weight * np.float32(2)
+
+    path = rewrite(gguf("gqa"), tmp_path / "bad.gguf", tensors={"code_predictor.blk.0.ffn_up.weight": loud})
+    beside(path).write_bytes((FOLDER / "gqa.codes.npz").read_bytes())
+    with Device("cpu", 2) as device:
+        assert [check.status for check in reference_codes_check(device)] == [OK]
+        (check,) = recorded_codes_check(SpeechMetadata.read(path), device)
+        assert check.status == FAIL
+        assert "code predictor, other groups" in check.measured
+        assert "code group 0" not in check.measured  # the talker is whole
+        (check,) = recorded_codes_check(SpeechMetadata.read(gguf("gqa")), device)
+        assert check.status == SKIP

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyomni.pipelines.keep import Kept, content_key, file_identity
+from pyomni.digests import content_key
+from pyomni.pipelines.keep import Kept, file_identity
 
 
 def test_the_least_recently_used_goes_first():

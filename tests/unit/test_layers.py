@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Bottom first; a module may import from lower rows and its own package. A new module needs a place here.
 PYTHON_LAYERS = (
-    {"errors", "siblings"},
+    {"digests", "errors", "siblings"},
     {"audio", "folders", "options", "text", "vision"},
-    {"chat_options", "metadata", "sampling", "voices"},
+    {"chat_options", "metadata", "receipt", "sampling", "voices"},
     {"_native"},
     {"_binding"},
     {"components"},
@@ -23,7 +23,8 @@ PYTHON_LAYERS = (
     {"convert"},
     {"hub", "toy"},
     {"api"},
-    {"bench", "compat", "doctor"},
+    {"bench", "compat", "verify"},
+    {"doctor"},
     {"cli", "server"},
     {"__main__"},
 )

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from pyomni.audio.formats import FORMATS, format_of, open_writer, output_file, save
-from pyomni.audio.wav import WavWriter, to_int16
+from pyomni.audio.wav import WavWriter, read_info, to_int16
 from pyomni.errors import ArgumentError, AudioError, OutputFileError
 
 TONE = (0.5 * np.sin(np.arange(24000) * 2 * np.pi * 440 / 24000)).astype(np.float32)
@@ -190,3 +190,49 @@ def test_nothing_is_left_when_samples_are_bad(tmp_path: Path):
         with pytest.raises(AudioError):
             save(tmp_path / f"a.{name}", np.array([0, np.nan], np.float32), 24000)
     assert names(tmp_path) == []
+
+
+# --- what a file says of itself -----------------------------------------------------------------------------
+
+INFO = {"ISFT": "pyomni 1", "ICMT": 'na\u00efve {"a":1}'}
+
+
+def test_info_follows_the_samples_and_readers_pass_over_it(tmp_path: Path):
+    path = tmp_path / "a.wav"
+    save(path, TONE, 24000, info=INFO)
+    assert read_info(path) == INFO
+    raw = path.read_bytes()
+    assert struct.unpack("<I", raw[4:8]) == (len(raw) - 8,)
+    assert struct.unpack("<I", raw[40:44]) == (2 * len(TONE),)
+    with wave.open(str(path)) as read:
+        assert read.readframes(10**6) == to_int16(TONE).tobytes()
+    with soundfile.SoundFile(path) as read:
+        assert (read.frames, read.software, read.comment) == (len(TONE), INFO["ISFT"], INFO["ICMT"])
+
+
+def test_a_pipe_and_other_formats_have_no_info(tmp_path: Path):
+    pipe = Pipe()
+    writer = WavWriter(pipe, 16000)
+    writer.write(TONE[:10])
+    writer.close(INFO)
+    assert len(pipe.getvalue()) == 44 + 20
+    save(tmp_path / "a.flac", TONE, 24000, info=INFO)
+    save(tmp_path / "b.flac", TONE, 24000)
+    assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
+    assert read_info(tmp_path / "a.flac") == {}
+
+
+def test_damaged_files_say_what_is_left(tmp_path: Path):
+    path = tmp_path / "a.wav"
+    save(path, TONE[:50], 24000, info=INFO)
+    raw = path.read_bytes()
+    for end in range(0, len(raw), 3):  # truncated anywhere
+        path.write_bytes(raw[:end])
+        assert set(read_info(path)) <= set(INFO)
+    rng = np.random.default_rng(4)
+    for _ in range(300):  # sizes and names that cannot be
+        bad = bytearray(raw)
+        for at in rng.integers(0, len(raw), 6):
+            bad[at] = rng.integers(256)
+        path.write_bytes(bad)
+        assert all(isinstance(text, str) for text in read_info(path).values())

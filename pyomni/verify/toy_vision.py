@@ -1,31 +1,31 @@
-"""The toy vision encoders parity is checked on, the grids they see, and our side of it. No torch here."""
+"""The toy vision encoders parity is checked on, the grids they see, and our side of it."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from parity import cases
-from tiny_omni import omni_checkpoint
 
 from pyomni._binding import Device, Model
 from pyomni.components.vision import VisionEncoder
-from pyomni.convert import convert
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.siblings import sibling_path
+from pyomni.verify import recording
+from pyomni.verify.figure import Figure, figure
+from pyomni.verify.folders import converted, omni_checkpoint, scratch
+from pyomni.verify.tolerances import TOLERANCES
 
 F32 = NDArray[np.float32]
 Grid = tuple[int, int, int]  # frames, rows and columns of patches
 
-#: How far ours may be from the official output: largest absolute difference, float32 on the CPU.
-FEATURES = 2e-5  # rounding of every block: rows of magnitude 5 after some layers
+FEATURES = TOLERANCES["vision rows"].value
+PACKAGED = ("vision_odd", "vision_plain")  # toys whose recordings come with the package
 
 
 @dataclass(frozen=True)
@@ -73,21 +73,13 @@ def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     case = CASES[name]
     return omni_checkpoint(
-        Path(_scratch().name) / name, seed=case.seed, dtype="bf16", audio_output=False, **case.sizes
+        scratch("vision") / name, seed=case.seed, dtype="bf16", audio_output=False, **case.sizes
     )
 
 
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pyomni-vision-")
-
-
-@functools.cache
-def gguf(name: str, file_type: str = "f32") -> Path:
+def gguf(name: str, kind: str = "f32") -> Path:
     """Return the media file of a case, made once a process."""
-    main = folder(name).with_name(f"{name}.{file_type}.gguf")
-    convert(folder(name), main, file_type)
-    return sibling_path(main, "media")
+    return sibling_path(converted(folder(name), kind), "media")
 
 
 def weights_hash(name: str) -> str:
@@ -106,9 +98,9 @@ def patches(name: str, grid: Grid) -> F32:
     return (shades + 0.2 * rng.standard_normal((len(shades), 1536))).astype(np.float32)
 
 
-def encoder(name: str, file_type: str = "f32") -> VisionEncoder:
-    """Return our encoder of a case."""
-    return VisionEncoder(Model(Device("cpu", 2), gguf(name, file_type), "vision_encoder"))
+def encoder(name: str, kind: str = "f32", device: Device | None = None) -> VisionEncoder:
+    """Return our encoder of a case, on two threads where no device is given."""
+    return VisionEncoder(Model(device or Device("cpu", 2), gguf(name, kind), "vision_encoder"))
 
 
 def text_of(grid: Grid) -> str:
@@ -116,7 +108,15 @@ def text_of(grid: Grid) -> str:
     return "x".join(map(str, grid))
 
 
-def load(name: str) -> Mapping[str, NDArray]:
-    """Read a case's recording."""
-    with np.load(cases.RECORDED / f"{name}.npz") as stored:
-        return dict(stored)
+def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
+    """Compare the rows of the packaged toys, those for deeper layers too."""
+    for name in PACKAGED:
+        ours, official = encoder(name, kind, device), recording.load(name)
+        for grid in CASES[name].grids:
+            seen = ours.encode(patches(name, grid), grid)
+            rows = np.concatenate([seen.rows[None], seen.deepstack])
+            yield (
+                "vision encoder",
+                figure("vision rows", f"{name}, {text_of(grid)}", rows, official[f"rows.{text_of(grid)}"]),
+            )
+        ours.close()

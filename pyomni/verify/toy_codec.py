@@ -1,27 +1,26 @@
-"""Toy models and clips the codec encoder's parity is checked on. No torch here."""
+"""The toy codec encoders parity is checked on, the clips they hear, and our side of it."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from pyomni._binding import Device, Model
+from pyomni.components.codec import CodecDecoder, CodecEncoder
 from pyomni.convert.random_checkpoint import checkpoint_dims, write_checkpoint
+from pyomni.verify import recording
+from pyomni.verify.figure import Figure, figure, share_apart
+from pyomni.verify.folders import converted, scratch
 
-#: The quick brown fox, spoken by flite 2.2 (Debian) with its voice slt, resampled from 16 kHz by
-#: `pyomni.audio.resample` and rounded to 16 bits: see `record_encoder.speech`.
-SPEECH = Path(__file__).parent / "recorded" / "speech.flac"
 TAPS = ("seanet", "encoder_transformer", "downsample")
-PCM_STEP = 7  # of the decoded speech, every so many samples are committed
-ROUND_TRIP = "real_strides"  # the case whose decoder has as many groups and the same hop
+PACKAGED = "real_strides"  # the toy whose recording comes with the package
 
 
 @dataclass(frozen=True)
@@ -74,15 +73,10 @@ ENCODERS = {
 @functools.cache
 def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
-    out = Path(_scratch().name) / name
+    out = scratch("codec") / name
     case = ENCODERS[name]
     write_checkpoint(out, "custom_voice", checkpoint_dims("tiny", **CODEC | case.dims), case.seed)
     return out
-
-
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pyomni-encoder-")
 
 
 def weights_hash(name: str) -> str:
@@ -101,16 +95,65 @@ def clip(name: str, n: int) -> NDArray[np.float32]:
     return (steps / 32768).astype(np.float32)
 
 
-def speech() -> NDArray[np.float32]:
-    """Return the committed speech, float32 [n] at 24 kHz."""
-    samples, rate = soundfile.read(SPEECH, dtype="float32")
-    assert rate == 24000
-    return samples
+class OursEncoder:
+    """Encoder, and decoder, of one case.
+
+    Parameters
+    ----------
+    name : case of `ENCODERS`
+    kind : type of its file
+    device : two threads of the CPU where none is given
+    """
+
+    def __init__(self, name: str, kind: str = "f32", device: Device | None = None) -> None:
+        self.path = converted(folder(name), kind)
+        self._device = device or Device("cpu", 2)
+        self._encoder = Model(self._device, self.path, "codec_encoder")
+        self.n_embd = self._encoder.info.n_embd
+
+    def encode(self, samples: NDArray) -> NDArray[np.int32]:
+        """Return a clip's codes [F, G] as a user gets them, from an encoder that did nothing before."""
+        encoder = CodecEncoder(self._encoder)
+        try:
+            return encoder.encode(samples)
+        finally:
+            encoder.close()
+
+    def tapped(self, samples: NDArray) -> tuple[NDArray[np.int32], dict[str, NDArray[np.float32]]]:
+        """Return a clip's codes [F, G] and its hidden rows, each [n, n_embd]."""
+        encoder = CodecEncoder(self._encoder)
+        try:
+            encoder.encode(samples)  # opens a session that is long enough, and leaves its state
+            for tap in TAPS:
+                encoder.session.tap(tap)
+            codes = encoder.encode(samples)
+            taps = {tap: encoder.session.read_tap(tap).reshape(-1, self.n_embd) for tap in TAPS}
+        finally:
+            encoder.close()
+        return codes, taps
+
+    @functools.cached_property
+    def _decoder(self) -> Model:
+        return Model(self._device, self.path, "codec_decoder")
+
+    def decode(self, codes: NDArray) -> NDArray[np.float32]:
+        """Decode codes [F, G] to float32 [F * hop]."""
+        decoder = CodecDecoder(self._decoder)
+        try:
+            return decoder.decode(codes)
+        finally:
+            decoder.close()
 
 
-def clips(name: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield every clip of a case with its label."""
-    for n in ENCODERS[name].lengths:
-        yield str(n), clip(name, n)
-    if name == ROUND_TRIP:
-        yield "speech", speech()
+def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
+    """Compare codes and hidden rows of the packaged toy."""
+    official, ours = recording.load(f"encoder_{PACKAGED}"), OursEncoder(PACKAGED, kind, device)
+    for n in ENCODERS[PACKAGED].lengths:
+        codes, taps = ours.tapped(clip(PACKAGED, n))
+        yield "codec encoder", share_apart("codes", f"{n} samples", codes, official[f"{n}.codes"])
+        for tap, rows in taps.items():
+            if f"{n}.{tap}" in official:
+                yield (
+                    "codec encoder",
+                    figure("codec encoder", f"{n} samples, {tap}", rows, official[f"{n}.{tap}"]),
+                )

@@ -1,40 +1,40 @@
-"""The toy thinkers and talkers parity is checked on, what they are given, and ours. No torch here."""
+"""The toy thinkers and talkers parity is checked on, what they are given, and ours."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from parity import cases
-from tiny_omni import omni_checkpoint
 
 from pyomni._binding import Device, Model
-from pyomni.components.lm import DecoderLM
+from pyomni.components.lm import CODEC, HIDDEN_ROWS, TEXT_ROWS, TOKENS, DecoderLM
 from pyomni.convert.json_config import Config, read_config
 from pyomni.convert.omni_talker import OmniTalker, code_predictor
 from pyomni.convert.omni_thinker import Thinker
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.convert.writer import write_gguf
+from pyomni.verify import recording
+from pyomni.verify.figure import Figure, figure
+from pyomni.verify.folders import omni_checkpoint, scratch
+from pyomni.verify.recording import Recording
+from pyomni.verify.tolerances import TOLERANCES
 
 F32 = NDArray[np.float32]
-Recording = Mapping[str, NDArray[Any]]
 
 N_ROWS = 40  # of every prompt
 LOGIT_ROWS = range(3, N_ROWS, 4)  # those whose logits are recorded
 SEEN = slice(9, 33)  # rows of it that are frames of a film: four of three rows and two columns
 N_CTX = 128
 
-#: How far ours may be from the official output: largest absolute difference, float32 on the CPU.
-HIDDEN = 5e-5  # rounding of every layer; accepted rows reach magnitude 10
-LOGITS = 5e-5  # hidden times rows of length 3: magnitude 10, and 50 where channel 0 loses
+HIDDEN, LOGITS = TOLERANCES["hidden"].value, TOLERANCES["logits"].value
+PACKAGED = "omni_lm_tiny"  # the toy whose recording comes with the package
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ CASES = {
 def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     case = CASES[name]
-    out = omni_checkpoint(Path(_scratch().name) / name, seed=case.seed, dtype="bf16", **case.sizes)
+    out = omni_checkpoint(scratch("omni") / name, seed=case.seed, dtype="bf16", **case.sizes)
     path = out / "config.json"
     config = json.loads(path.read_text())
     for part in ("thinker_config", "talker_config"):
@@ -88,22 +88,17 @@ def folder(name: str) -> Path:
     return out
 
 
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pyomni-omni-lm-")
-
-
 def config_of(name: str) -> Config:
     """Return the configuration of a case."""
     return read_config(folder(name) / "config.json")
 
 
 @functools.cache
-def gguf(name: str) -> Path:
-    """Return a float32 GGUF with a case's language models, made once a process."""
-    out, config = folder(name).with_suffix(".gguf"), config_of(name)
+def gguf(name: str, kind: str = "f32") -> Path:
+    """Return a GGUF with a case's language models, made once a process."""
+    out, config = folder(name).with_suffix(f".{kind}.gguf"), config_of(name)
     talker = OmniTalker.read(config)
-    parts = {
+    parts: dict[str, Any] = {
         "thinker": Thinker.read(config),
         "talker": talker,
         "code_predictor": code_predictor(config, talker),
@@ -113,7 +108,7 @@ def gguf(name: str) -> Path:
     for part in parts.values():
         keys |= part.keys()
         tensors += part.tensors()
-    write_gguf(out, "qwen3-omni", keys, tensors, Checkpoint(folder(name)), "f32")
+    write_gguf(out, "qwen3-omni", keys, tensors, Checkpoint(folder(name)), kind)
     return out
 
 
@@ -121,14 +116,6 @@ def weights_hash(name: str) -> str:
     """Return the sha256 of a case's weights and configuration."""
     parts = (folder(name) / part for part in ("model.safetensors", "config.json"))
     return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
-
-
-def load(name: str) -> Recording:
-    """Read a case's recording."""
-    with np.load(cases.RECORDED / f"{name}.npz") as stored:
-        recording = dict(stored)
-    assert weights_hash(name) == str(recording["weights_sha256"]), "other weights from the seed"
-    return recording
 
 
 def rng_of(name: str, what: int) -> np.random.Generator:
@@ -179,10 +166,65 @@ def frame(name: str) -> NDArray[np.int64]:
 
 @functools.cache
 def model(name: str, component: str) -> Model:
-    """Return a language model of a case."""
+    """Return a language model of a case: float32, on two threads."""
     return Model(Device("cpu", 2), gguf(name), component)
 
 
-def lm(name: str, component: str, **options: Any) -> DecoderLM:
+def lm(name: str, component: str, opened: Model | None = None, **options: Any) -> DecoderLM:
     """Return a session of one."""
-    return DecoderLM(model(name, component), 17 if component == "code_predictor" else N_CTX, **options)
+    n_ctx = 17 if component == "code_predictor" else N_CTX
+    return DecoderLM(opened or model(name, component), n_ctx, **options)
+
+
+def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
+    """Compare the three language models of the packaged toy."""
+    name = PACKAGED
+    official = recording.load(name)
+    with (
+        Model(device, gguf(name, kind), "thinker") as thinker,
+        Model(device, gguf(name, kind), "talker") as talker,
+        Model(device, gguf(name, kind), "code_predictor") as predictor,
+    ):
+        thinks = lm(name, "thinker", thinker)
+        rows = thinks.embed(TOKENS, ids(name))
+        film = {"positions": positions(), "deepstack": added_to_all(name)}
+        text: dict[str, Any] = {"positions": None, "deepstack": None}
+        for prompt, given in {"text": text, "film": film}.items():
+            for one in _compared(thinks, rows, given, official, f"thinker.{prompt}", accepted=True):
+                yield "thinker", one
+        talks, given_rows = lm(name, "talker", talker), thinker_rows(name)
+        text_rows = talks.project(TEXT_ROWS, given_rows)
+        yield "omni talker", figure("projected rows", "of text", text_rows, official["talker.text_rows"])
+        hidden_rows = talks.project(HIDDEN_ROWS, given_rows)
+        expected = official["talker.hidden_rows"]
+        yield "omni talker", figure("projected rows", "of hidden rows", hidden_rows, expected)
+        rows = official["talker.text_rows"]
+        for one in _compared(talks, rows, {"positions": None}, official, "talker.text"):
+            yield "omni talker", one
+        fills, codes = lm(name, "code_predictor", predictor), frame(name)
+        rows = np.stack([official["talker.text.hidden"][-1], talks.embed(CODEC, codes[:1])[0]])
+        for group, logits in enumerate(official["predictor.logits"], 1):
+            ours = fills.decode(rows, head=group - 1).logits[0]
+            yield "omni code predictor", figure("logits", f"group {group}", ours, logits)
+            rows = fills.embed(group - 1, codes[group : group + 1])
+
+
+def _compared(
+    lm: DecoderLM, rows: F32, given: dict[str, Any], official: Recording, key: str, accepted: bool = False
+) -> Iterator[Figure]:
+    """Decode rows four at a time, which stops at every row whose logits are recorded."""
+    lm.rewind()
+    what = key.split(".")[1]
+    n = LOGIT_ROWS.step
+    steps = []
+    for at in range(0, len(rows), n):
+        piece: dict[str, Any] = {k: None if v is None else v[..., at : at + n, :] for k, v in given.items()}
+        if accepted:
+            piece["accepted"] = True
+        steps.append(lm.decode(rows[at : at + n], **piece))
+    hidden = np.concatenate([step.hidden for step in steps])
+    yield figure("hidden", what, hidden, official[f"{key}.hidden"][LOGIT_ROWS.start :: n])
+    yield figure("logits", what, np.concatenate([step.logits for step in steps]), official[f"{key}.logits"])
+    if accepted:
+        seen = np.concatenate([step.accepted[0] for step in steps if step.accepted is not None])
+        yield figure("hidden", f"{what}, accepted", seen, official[f"{key}.accepted"])

@@ -1,24 +1,27 @@
-"""Toy models and codes the parity of code2wav is checked on. No torch here."""
+"""Toy models and codes the parity of code2wav is checked on."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tiny_omni import omni_checkpoint
 
-from pyomni.convert import convert
+from pyomni._binding import Device, Model
+from pyomni.components.codec import CodecDecoder
 from pyomni.convert.json_config import read_config
 from pyomni.convert.omni_code2wav import Code2Wav
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.convert.writer import write_gguf
 from pyomni.siblings import sibling_path
+from pyomni.verify import recording
+from pyomni.verify.figure import Figure, figure
+from pyomni.verify.folders import converted, omni_checkpoint, scratch
 
 #: Frames of a call of the official model, and which samples of it are committed: every so many, a number
 #: without a factor in common with the strides, so that every place within a frame is there.
@@ -66,7 +69,10 @@ CASES = {
 def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     case = CASES[name]
-    return omni_checkpoint(Path(_scratch().name) / name, seed=case.seed, **SIZES | case.sizes)
+    return omni_checkpoint(scratch("code2wav") / name, seed=case.seed, **SIZES | case.sizes)
+
+
+PACKAGED = "real_rates"  # the toy whose recording comes with the package
 
 
 @functools.cache
@@ -75,26 +81,18 @@ def sizes(name: str) -> Code2Wav:
     return Code2Wav.read(read_config(folder(name) / "config.json").sub("code2wav_config"))
 
 
-@functools.cache
-def gguf(name: str) -> Path:
-    """Return the float32 file that a case's code2wav is in, as the converter writes it."""
-    main = Path(_scratch().name) / f"{name}.gguf"
-    convert(folder(name), main, "f32")
-    return sibling_path(main, "speech")
+def gguf(name: str, kind: str = "f32") -> Path:
+    """Return the file that a case's code2wav is in, as the converter writes it."""
+    return sibling_path(converted(folder(name), kind), "speech")
 
 
 @functools.cache
 def alone(name: str) -> Path:
     """Return a case's code2wav as a float32 file with nothing else in it: small, to be damaged often."""
-    out, c = Path(_scratch().name) / f"{name}.alone.gguf", sizes(name)
+    out, c = scratch("code2wav") / f"{name}.alone.gguf", sizes(name)
     keys = {"pyomni.format_version": 1, "pyomni.components": ["code2wav"], **c.keys()}
     write_gguf(out, "qwen3-omni", keys, c.tensors(), Checkpoint(folder(name)), "f32")
     return out
-
-
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pyomni-code2wav-")
 
 
 def weights_hash(name: str) -> str:
@@ -127,3 +125,21 @@ def channels(name: str) -> dict[str, int]:
             for part in ("conv", "res.0", "res.1", "res.2", "out")
         }
     return out | {"pcm_raw": 1}
+
+
+def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
+    """Compare the samples of the packaged toy, decoded at once and in pieces."""
+    official = recording.load(f"code2wav_{PACKAGED}")
+    with Model(device, gguf(PACKAGED, kind), "code2wav") as model:
+        for n, step in LENGTHS.items():
+            if f"{n}.pcm" not in official:
+                continue
+            for width in {n, 4}:
+                decoder = CodecDecoder(model)
+                some = codes(PACKAGED, n)
+                pcm = np.concatenate([decoder.decode(some[i : i + width]) for i in range(0, n, width)])
+                yield (
+                    "code2wav",
+                    figure("code2wav", f"{n} frames, {width} a call", pcm[::step], official[f"{n}.pcm"]),
+                )
+                decoder.close()

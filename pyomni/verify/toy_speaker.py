@@ -1,31 +1,31 @@
-"""The toy speaker encoders parity is checked on, the clips they hear, and our side of it. No torch here."""
+"""The toy speaker encoders parity is checked on, the clips they hear, and our side of it."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from parity import cases
 
 from pyomni._binding import Device, Model
 from pyomni.audio.mel import LogMel
 from pyomni.components.encoder import Encoder
-from pyomni.convert import convert
 from pyomni.convert.random_checkpoint import checkpoint_dims, write_checkpoint
 from pyomni.metadata import Metadata
+from pyomni.verify import recording, toy_speech
+from pyomni.verify.figure import Figure, figure
+from pyomni.verify.folders import converted, scratch
+from pyomni.verify.tolerances import TOLERANCES
 
 F32 = NDArray[np.float32]
 
-#: How far ours may be from the official output: largest absolute difference, float32 on the CPU, and why.
-MEL = 1e-4  # the logarithm of magnitudes whose float32 transform is the official side's own noise
-EMBEDDING = 2e-5  # rounding of every convolution, averaged over time
+MEL, EMBEDDING = TOLERANCES["mel"].value, TOLERANCES["speaker embedding"].value
+PACKAGED = "speaker_real"  # the toy whose recording comes with the package
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,12 @@ CASES = {
         ),
     )
 }  # fmt: skip
-_SIZES = {"decoder_dim": 32, "hidden": 64, "cp_hidden": 64, "heads": 2, "kv_heads": 1, "head_dim": 32,
-          "cp_heads": 2, "cp_kv_heads": 1, "cp_head_dim": 16, "dec_heads": 2, "dec_kv_heads": 2,
-          "window": 5, "spk_mels": 128, "spk_channels": (32, 32, 32, 32, 96), "spk_kernels": (5, 3, 3, 3, 1),
-          "spk_dilations": (1, 2, 3, 4, 1), "spk_scale": 4, "spk_se": 16, "spk_attention": 16}  # fmt: skip
+_SIZES: dict[str, Any] = {
+    "decoder_dim": 32, "hidden": 64, "cp_hidden": 64, "heads": 2, "kv_heads": 1, "head_dim": 32,
+    "cp_heads": 2, "cp_kv_heads": 1, "cp_head_dim": 16, "dec_heads": 2, "dec_kv_heads": 2,
+    "window": 5, "spk_mels": 128, "spk_channels": (32, 32, 32, 32, 96), "spk_kernels": (5, 3, 3, 3, 1),
+    "spk_dilations": (1, 2, 3, 4, 1), "spk_scale": 4, "spk_se": 16, "spk_attention": 16,
+}  # fmt: skip
 
 MEL_CLIPS = (385, 511, 512, 1281, 4801, 9999)  # samples; 385 is the shortest that can be padded
 
@@ -79,23 +81,15 @@ MEL_CLIPS = (385, 511, 512, 1281, 4801, 9999)  # samples; 385 is the shortest th
 def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     case = CASES[name]
-    out = Path(_scratch().name) / name
-    dims = checkpoint_dims("tiny", **cases.BASE | _SIZES | case.dims)
+    out = scratch("speaker") / name
+    dims = checkpoint_dims("tiny", **toy_speech.BASE | _SIZES | case.dims)
     write_checkpoint(out, "base", dims, case.seed, dtype=case.dtype)
     return out
 
 
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pyomni-speaker-")
-
-
-@functools.cache
-def gguf(name: str) -> Path:
-    """Return the float32 GGUF of a case, made once a process."""
-    out = folder(name).with_suffix(".gguf")
-    convert(folder(name), out, type="f32")
-    return out
+def gguf(name: str, kind: str = "f32") -> Path:
+    """Return the GGUF of a case, made once a process."""
+    return converted(folder(name), kind)
 
 
 def weights_hash(name: str) -> str:
@@ -126,9 +120,9 @@ def front_end(name: str) -> LogMel:
     return LogMel.read(Metadata.read(gguf(name)))
 
 
-def encoder(name: str) -> Encoder:
-    """Return our encoder of a case."""
-    return Encoder(Model(Device("cpu", 2), gguf(name), "speaker_encoder"))
+def encoder(name: str, kind: str = "f32", device: Device | None = None) -> Encoder:
+    """Return our encoder of a case, on two threads where no device is given."""
+    return Encoder(Model(device or Device("cpu", 2), gguf(name, kind), "speaker_encoder"))
 
 
 def stages(name: str) -> dict[str, int]:
@@ -138,7 +132,17 @@ def stages(name: str) -> dict[str, int]:
     return {**blocks, "mfa": channels[-1], "pooled": 2 * channels[-1]}
 
 
-def load(name: str) -> Mapping[str, NDArray]:
-    """Read a case's recording."""
-    with np.load(cases.RECORDED / f"{name}.npz") as stored:
-        return dict(stored)
+def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
+    """Compare spectrograms and embeddings of the packaged toy."""
+    official, ears = recording.load(PACKAGED), front_end(PACKAGED)
+    ours = encoder(PACKAGED, kind, device)
+    for key, expected in official.items():
+        what, _, n = key.partition(".")
+        if what == "mel":
+            yield "speaker encoder, front end", figure("mel", f"{n} samples", ears(clip(int(n))), expected)
+        elif what == "embedding":
+            yield (
+                "speaker encoder",
+                figure("speaker embedding", f"{n} samples", ours.encode(ears(clip(int(n))))[0], expected),
+            )
+    ours.close()

@@ -1,4 +1,4 @@
-"""Our engine on the toy checkpoints of `cases.py`: converted to float32, on the CPU."""
+"""Our engine on the toy checkpoints of `toy_speech`, component by component."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from parity import cases
 
 from pyomni._binding import Device, Model
 from pyomni.components.codec import CodecDecoder
 from pyomni.components.lm import CODEC, DecoderLM
-from pyomni.convert import convert
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt as prompts
 from pyomni.pipelines.speech import Request, generate
+from pyomni.verify import toy_speech as cases
+from pyomni.verify.folders import converted
 
 F32 = NDArray[np.float32]
 N_CTX = 256
@@ -27,17 +27,9 @@ TAPPED_WIDTH = 7
 ROWS_OF_CHANNELS = ("rvq", "transformer")
 
 
-@functools.cache
-def gguf(name: str) -> Path:
-    """Return the float32 GGUF of a case, made once a process."""
-    return convert_folder(cases.folder(name))
-
-
-def convert_folder(folder: Path) -> Path:
-    """Convert a checkpoint folder to a float32 GGUF beside it."""
-    out = folder.with_suffix(".gguf")
-    convert(folder, out, type="f32")
-    return out
+def gguf(name: str, kind: str = "f32") -> Path:
+    """Return the GGUF of a case, made once a process."""
+    return converted(cases.folder(name), kind)
 
 
 class Ours:
@@ -47,10 +39,11 @@ class Ours:
     ----------
     path : GGUF file
     n_ctx : positions of the talker
+    device : two threads of the CPU where none is given
     """
 
-    def __init__(self, path: Path, n_ctx: int = N_CTX, n_threads: int = 2) -> None:
-        self._device = device = Device("cpu", n_threads)
+    def __init__(self, path: Path, n_ctx: int = N_CTX, device: Device | None = None) -> None:
+        self._device = device = device or Device("cpu", 2)
         self.path = path
         self.talker = DecoderLM(Model(device, path, "talker"), n_ctx)
         predictor = Model(device, path, "code_predictor")
@@ -73,8 +66,8 @@ class Ours:
             self.meta,
             self.tokenizer,
             prompts.text_ids(self.tokenizer, prompt.text),
-            language=prompts.language_id(self.meta, prompt.language, speaker),
-            speaker=self.meta.speakers[speaker],
+            language=prompts.language_id(self.meta, prompt.language, speaker or None),
+            speaker=self.meta.speakers[speaker] if speaker else None,
             instruct=prompts.instruct_ids(self.tokenizer, self.meta, prompt.instruct),
             streaming=prompt.streaming,
         )
@@ -115,7 +108,8 @@ class Ours:
         codec = self.codec()
         for stage in stages:
             codec.session.tap(stage)
-        pcm, pieces = [], {stage: [] for stage in stages}
+        pcm: list[F32] = []
+        pieces: dict[str, list[F32]] = {stage: [] for stage in stages}
         for begin in range(0, len(codes), TAPPED_WIDTH):
             pcm.append(codec.decode(codes[begin : begin + TAPPED_WIDTH]))
             for stage, n_channels in stages.items():

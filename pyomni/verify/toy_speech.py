@@ -1,4 +1,4 @@
-"""The toy models parity is checked on, and what is asked of them. No torch here.
+"""The toy talkers, code predictors and codecs parity is checked on, and what is asked of them.
 
 Every case is a checkpoint folder written from a seed by `pyomni.convert.random_checkpoint`, so neither
 weights nor downloads are needed: the weights' hash tells that this machine made the same ones as the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 
 from pyomni.convert.random_checkpoint import checkpoint_dims, write_checkpoint
 from pyomni.convert.safetensors_file import Checkpoint, StoredTensor, write_safetensors
+from pyomni.verify.folders import scratch
+from pyomni.verify.recording import FOLDER
 
-RECORDED = Path(__file__).parent / "recorded"
 N_FRAMES = 66  # frames of each greedy run
 N_STEPS = 12  # talker steps recorded with logits
 N_PREDICTED = 4  # frames whose code predictor logits are recorded
@@ -123,7 +123,7 @@ CASES = {
 def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     case = CASES[name]
-    out = Path(_scratch().name) / name
+    out = scratch("speech") / name
     dims = checkpoint_dims("tiny", **BASE | case.dims)
     # the end id never wins, at a logit of the others' magnitude: -100 would set the largest absolute error
     write_checkpoint(out, "custom_voice", dims, case.seed, dtype=case.dtype, eos_logit=-20.0)
@@ -155,11 +155,6 @@ def _rescale(codec: Path) -> None:
     scaled.replace(codec / "model.safetensors")
 
 
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pyomni-parity-")
-
-
 def weights_hash(name: str) -> str:
     """Return the sha256 of a case's weight files and configurations."""
     digest = hashlib.sha256()
@@ -172,4 +167,4 @@ def weights_hash(name: str) -> str:
 
 def recorded_hash(name: str) -> str:
     """Return the sha256 the recording machine had."""
-    return str(json.loads((RECORDED / "cases.json").read_text())[name]["weights_sha256"])
+    return str(json.loads((FOLDER / "cases.json").read_text())[name]["weights_sha256"])

@@ -1,33 +1,31 @@
-"""The toy audio encoders parity is checked on, the clips they hear, and our side of it. No torch here."""
+"""The toy audio encoders parity is checked on, the clips they hear, and our side of it."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from parity import cases
-from tiny_omni import omni_checkpoint
 
 from pyomni._binding import Device, Model
-from pyomni.audio.clip import read_clip
 from pyomni.audio.hearing import Hearing
 from pyomni.components.encoder import Encoder
-from pyomni.convert import convert
 from pyomni.metadata import Metadata
 from pyomni.siblings import sibling_path
+from pyomni.verify import recording
+from pyomni.verify.figure import Figure, figure
+from pyomni.verify.folders import converted, omni_checkpoint, scratch
+from pyomni.verify.tolerances import TOLERANCES
 
 F32 = NDArray[np.float32]
 
-#: How far ours may be from the official output: largest absolute difference, float32 on the CPU, and why.
-MEL = 1e-4  # the logarithm of powers whose float32 transform is the official side's own noise
-FEATURES = 2e-5  # rounding of every layer, behind the norm of the last
+MEL, FEATURES = TOLERANCES["mel"].value, TOLERANCES["audio features"].value
+PACKAGED = "audio_real"  # the toy whose recording comes with the package
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,7 @@ CASES = {
 
 #: Lengths in samples whose spectrograms are recorded; 201 is the shortest that can be padded.
 MEL_CLIPS = (201, 319, 320, 1600, 9999)
-SPEECH = cases.RECORDED / "speech.flac"
 HEARD = "audio_real"  # the toy that hears it
-
-
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pyomni-audio-")
 
 
 @functools.cache
@@ -83,16 +75,13 @@ def folder(name: str) -> Path:
     """Return the checkpoint folder of a case, written once a process; it goes away with the process."""
     case = CASES[name]
     return omni_checkpoint(
-        Path(_scratch().name) / name, seed=case.seed, dtype="bf16", audio_output=False, **case.sizes
+        scratch("audio") / name, seed=case.seed, dtype="bf16", audio_output=False, **case.sizes
     )
 
 
-@functools.cache
-def gguf(name: str, file_type: str = "f32") -> Path:
+def gguf(name: str, kind: str = "f32") -> Path:
     """Return the media file of a case, made once a process."""
-    main = folder(name).with_name(f"{name}.{file_type}.gguf")
-    convert(folder(name), main, file_type)
-    return sibling_path(main, "media")
+    return sibling_path(converted(folder(name), kind), "media")
 
 
 def weights_hash(name: str) -> str:
@@ -106,9 +95,9 @@ def hearing(name: str) -> Hearing:
     return Hearing.read(Metadata.read(gguf(name)))
 
 
-def encoder(name: str, file_type: str = "f32") -> Encoder:
-    """Return our encoder of a case."""
-    return Encoder(Model(Device("cpu", 2), gguf(name, file_type), "audio_encoder"))
+def encoder(name: str, kind: str = "f32", device: Device | None = None) -> Encoder:
+    """Return our encoder of a case, on two threads where no device is given."""
+    return Encoder(Model(device or Device("cpu", 2), gguf(name, kind), "audio_encoder"))
 
 
 def rows(name: str, n: int) -> F32:
@@ -128,13 +117,16 @@ def clip(n_samples: int) -> F32:
     return (0.15 * voice + 0.01 * rng.standard_normal(n_samples)).astype(np.float32)
 
 
-@functools.cache
-def speech() -> F32:
-    """Return the recorded sentence at the front end's rate, float32 [n]."""
-    return read_clip(SPEECH, 16000)
-
-
-def load(name: str) -> Mapping[str, NDArray]:
-    """Read a case's recording."""
-    with np.load(cases.RECORDED / f"{name}.npz") as stored:
-        return dict(stored)
+def figures(device: Device, kind: str = "f32") -> Iterator[tuple[str, Figure]]:
+    """Compare spectrograms and features of the packaged toy."""
+    ears, ours = hearing(PACKAGED), encoder(PACKAGED, kind, device)
+    for key, expected in recording.load(PACKAGED).items():
+        what, _, n = key.partition(".")
+        if what == "mel":
+            yield "audio encoder, front end", figure("mel", f"{n} samples", ears(clip(int(n))), expected)
+        elif what == "features":
+            yield (
+                "audio encoder",
+                figure("audio features", f"{n} frames", ours.encode(rows(PACKAGED, int(n))), expected),
+            )
+    ours.close()
