@@ -116,7 +116,7 @@ class SavedSpeech:
                        options=options)  # fmt: skip
         except UnsupportedModel:
             raise
-        except (PyOmniError, KeyError, TypeError, ValueError) as error:
+        except (PyOmniError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelFormatError(f"the saved speech does not hold what it should ({error})") from error
 
     def check(self, meta: SpeechMetadata) -> None:
@@ -152,6 +152,8 @@ def _options(given: dict[str, Any]) -> GenerationOptions:
     talker, predictor = Draw(**given["talker"]), Draw(**given["predictor"])
     if None in (*given.values(), *given["talker"].values(), *given["predictor"].values()):
         raise ValueError("an option is not set")
+    if (talker.min_p, predictor.min_p) != (0, 0):  # `SpeechOptions` below has none to look at
+        raise ValueError(f"min_p is {talker.min_p!r} and {predictor.min_p!r}, expected 0")
     options = GenerationOptions(**{**given, "talker": talker, "predictor": predictor})
     SpeechOptions(
         seed=options.seed,
