@@ -22,6 +22,7 @@ import pyomni, soundfile, tokenizers, pyomni.api.model, pyomni.pipelines.engine
 from pyomni.cli import main
 status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
 now = int(status["VmSize"].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[1]),) * 2)
 sys.exit(main(sys.argv[2:]))
 """

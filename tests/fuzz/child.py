@@ -88,6 +88,7 @@ def main(name: str, seed: int, first: int, count: int, seeds: Path, scratch: Pat
 if __name__ == "__main__":
     if native := os.environ.get("PYOMNI_FUZZ_NATIVE"):
         use_native(native)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if "PYOMNI_FUZZ_SANITIZED" not in os.environ:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     reader, seed, first, count, seeds, scratch = sys.argv[1:]

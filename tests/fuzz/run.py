@@ -28,7 +28,7 @@ from typing import Any
 
 TESTS = Path(__file__).resolve().parent.parent
 NAMES = ["gguf", "voice", "session", "wav", "safetensors"]
-BATCH = 500  # files of one child
+BATCH = 1000  # files of one child
 MAX_FINDINGS = 20  # of one reader, after which more of them say nothing new
 
 #: A size that was believed is an error or, where C++ asked with new, a report; memory that is never given
