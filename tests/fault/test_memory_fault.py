@@ -38,7 +38,7 @@ def limited(folder: Path, n_bytes: int, *argv: str) -> subprocess.CompletedProce
 def test_too_little_memory_to_speak(tmp_path: Path, threads: str) -> None:
     argv = ("speak", "Hi", "-t", threads, "--no-guard", "--max-seconds", "1", "-q", "-o", "a.wav")
     codes = set()
-    for n_mib in (1, 3, 5, 8, 12, 16, 24, 32, 48, 64, 100, 150, 250, 2000):
+    for n_mib in (1, 4, 12, 20, 64, 200, 2000):
         done = limited(tmp_path, n_mib << 20, *argv, "-m", str(variant("custom_voice")))
         codes.add(done.returncode)
         assert done.returncode in (0, 5), f"{n_mib} MiB: {done.returncode}, {done.stderr}"
