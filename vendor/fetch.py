@@ -29,6 +29,11 @@ LOCK = HERE / "ggml.lock"
 DESTINATION = HERE / "ggml"
 STAMP = ".fetched"
 
+#: The oldest ggml that is built, and the advisories against the GGUF reader of older ones; SECURITY.md tells
+#: how these are followed. Where an advisory appears, both change with the lock.
+OLDEST = (0, 10, 0)
+ADVISORIES = ("CVE-2025-53630", "CVE-2026-33298", "CVE-2026-27940")
+
 
 class FetchError(Exception):
     """The pinned source could not be put in place; the message says what was found and what was expected."""
@@ -51,7 +56,13 @@ class Lock:
 
 
 def read_lock(path: Path) -> Lock:
-    """Read a lock file of ``key = value`` lines; raise FetchError if it cannot be understood."""
+    """Read a lock file of ``key = value`` lines.
+
+    Raises
+    ------
+    FetchError
+        It cannot be understood, or names a ggml whose GGUF reader has known holes.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -64,7 +75,21 @@ def read_lock(path: Path) -> Lock:
         raise FetchError(
             f"{path}: has the keys {sorted(values)}, expected {sorted(expected)}, each with a value"
         )
-    return Lock(**values)
+    lock = Lock(**values)
+    check_advisories(lock, path)
+    return lock
+
+
+def check_advisories(lock: Lock, path: Path) -> None:
+    """Raise FetchError unless the ggml of a lock is one without known holes in its GGUF reader."""
+    oldest = ".".join(map(str, OLDEST))
+    if not re.fullmatch(r"\d+\.\d+\.\d+", lock.ggml):
+        raise FetchError(f"{path}: names ggml {lock.ggml!r}, expected three numbers such as {oldest}")
+    if tuple(map(int, lock.ggml.split("."))) < OLDEST:
+        raise FetchError(
+            f"{path}: names ggml {lock.ggml}, expected {oldest} or later: older ones may have "
+            f"{', '.join(ADVISORIES)}, by which a GGUF file writes outside its memory"
+        )
 
 
 def check_sha256(archive: Path, expected: str) -> None:

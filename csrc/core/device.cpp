@@ -1,6 +1,7 @@
 #include "core/device.h"
 
 #include "core/error.h"
+#include "core/headroom.h"
 #include "core/log.h"
 
 #include "ggml-cpu.h"
@@ -72,6 +73,7 @@ device::device(const std::string & name, int n_threads) {
     n_threads_ = n_threads ? n_threads : usable_cores();
 
     // One pool for all sessions: ggml would otherwise start and join its threads anew for every graph.
+    need_threads(n_threads_ - 1);  // the caller is one of them
     auto params = ggml_threadpool_params_default(n_threads_);
     pool_ = cpu_function<decltype(&ggml_threadpool_new)>(cpu_, "ggml_threadpool_new")(&params);
     if (!pool_) {

@@ -30,6 +30,9 @@ omni_status report(omni_error * err, omni_status status, const char * text) {
     if (err) {
         err->status = status;
         snprintf(err->message, sizeof(err->message), "%s", text);
+        for (char * c = err->message; *c; c++) {  // a name in a stranger's file may hold what a terminal obeys
+            *c = static_cast<unsigned char>(*c) < 0x20 || *c == 0x7f ? '?' : *c;
+        }
     }
     return status;
 }

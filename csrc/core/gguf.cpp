@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/foreign.h"
 #include "core/gguf_check.h"
+#include "core/headroom.h"
 #include "core/log.h"
 
 #include "ggml.h"
@@ -24,8 +25,7 @@ gguf_file::gguf_file(const std::string & path) : path_(path) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", path.c_str());
     }
     struct stat st;
-    const bool known = fstat(fileno(f), &st) == 0;
-    const bool folder = known && S_ISDIR(st.st_mode);
+    const bool folder = fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode);
     const size_t n = folder ? 0 : fread(magic, 1, sizeof(magic), f);
     fclose(f);
     if (folder) {
@@ -34,30 +34,12 @@ gguf_file::gguf_file(const std::string & path) : path_(path) {
     if (n != 4 || std::string(magic, 4) != "GGUF") {
         fail(OMNI_ERROR_FORMAT, "%s: does not begin with 'GGUF', so it is not a GGUF file", path.c_str());
     }
-    check_gguf_header(path);
+    need_memory(check_gguf_header(path));
     log_take();
     gguf_ = gguf_init_from_file(path.c_str(), {/*.no_alloc =*/true, /*.ctx =*/&meta_});
     if (!gguf_) {
-        std::string why = log_take();
-        while (!why.empty() && why.back() == '\n') {
-            why.pop_back();
-        }
-        for (size_t at; (at = why.find('\n')) != std::string::npos;) {
-            why.replace(at, 1, "; ");
-        }
+        const std::string why = log_take();
         fail(OMNI_ERROR_FORMAT, "%s: the GGUF header is damaged or cut short (%s)", path.c_str(), why.c_str());
-    }
-    const uint64_t n_bytes = known ? uint64_t(st.st_size) : 0;
-    for (int64_t i = 0; i < gguf_get_n_tensors(gguf_); i++) {
-        const uint64_t begin = gguf_get_data_offset(gguf_) + gguf_get_tensor_offset(gguf_, i);
-        const uint64_t end   = begin + gguf_get_tensor_size(gguf_, i);
-        if (end < begin || end > n_bytes) {
-            const std::string name = gguf_get_tensor_name(gguf_, i);
-            gguf_free(gguf_);
-            ggml_free(meta_);
-            fail(OMNI_ERROR_FORMAT, "%s: the file is cut short: it has %llu bytes and tensor '%s' ends at %llu", path.c_str(),
-                 (unsigned long long) n_bytes, name.c_str(), (unsigned long long) end);
-        }
     }
     try {
         lacking_ = adopt(gguf_, path_);

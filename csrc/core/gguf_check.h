@@ -1,12 +1,15 @@
-// A look through a GGUF header before ggml's reader gets it, for what ends the process there.
+// Our own look through a GGUF header, before ggml's reader gets it: nothing in it is believed that the file cannot hold.
 #pragma once
 
 #include <string>
 
 namespace omni {
 
-// Fails on an axis of 0 elements, by which that reader divides, and on an alignment that is no u32, which it asserts.
-// All else it refuses by itself, so what cannot be followed here is left to it.
-void check_gguf_header(const std::string & path);
+// Fails on a count, length, type, name, axis, alignment or offset that cannot be, and on a tensor that the file does not
+// hold whole. ggml's reader refuses most of these as well; others end its process (an empty key, an alignment that is no
+// u32, an axis of 0) or wrap around in its arithmetic (a tensor of 2^64 bytes), and none of them gets there.
+//
+// Returns the bytes of memory that the reader takes for it, about.
+size_t check_gguf_header(const std::string & path);
 
 } // namespace omni

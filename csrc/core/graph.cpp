@@ -10,9 +10,6 @@ graph::graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_ten
     // Views and inputs are tensors too: twice the nodes is room for all of them.
     const size_t bytes = 2 * max_nodes * ggml_tensor_overhead() + ggml_graph_overhead_custom(max_nodes, false);
     owned_.reset(ggml_init({/*.mem_size =*/bytes, /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
-    if (!owned_) {
-        throw std::bad_alloc();
-    }
     ctx = owned_.get();
     gf_ = ggml_new_graph_custom(ctx, max_nodes, false);
 }

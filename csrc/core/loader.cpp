@@ -1,6 +1,7 @@
 #include "core/loader.h"
 
 #include "core/error.h"
+#include "core/headroom.h"
 #include "core/snapshot.h"
 
 #include "ggml-alloc.h"
@@ -41,10 +42,8 @@ weights::weights(std::shared_ptr<omni::device> d, const std::string & path, cons
         fail(OMNI_ERROR_UNSUPPORTED, "%s: has no component '%s'; it has: %s", path.c_str(), component.c_str(), list.c_str());
     }
     const size_t n = file_->tensor_names().size() + 1;
+    need_memory(n * ggml_tensor_overhead());
     ctx_.reset(ggml_init({/*.mem_size =*/n * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
-    if (!ctx_) {
-        throw std::bad_alloc();
-    }
 }
 
 loader weights::root() { return loader(*this, component_, component_); }

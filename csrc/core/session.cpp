@@ -1,6 +1,7 @@
 #include "core/session.h"
 
 #include "core/error.h"
+#include "core/headroom.h"
 
 #include "ggml-alloc.h"
 
@@ -31,6 +32,7 @@ session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_
     const device & d = *weights_->device();
     backends_ = d.open_backends(weights_->n_bytes() < min_shared_bytes ? 1 : d.n_threads(), aborted, this);
 
+    need_memory((specs_.size() + 1) * ggml_tensor_overhead());
     state_ctx_.reset(ggml_init({/*.mem_size =*/(specs_.size() + 1) * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
     for (state_spec & spec : specs_) {
         const ggml_type type = spec.unit ? kv_type : GGML_TYPE_F32;
@@ -95,6 +97,7 @@ session::built & session::get(const graph_key & key) {
         make_room(builder_.max_graphs - 1, builder_.max_bytes);
         auto b = std::make_unique<built>();
         const size_t max_nodes = builder_.max_nodes(key);
+        need_memory(graph_bytes(max_nodes));
         b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu());
         builder_.build(*b->g);
         std::vector<ggml_backend_t> raw;

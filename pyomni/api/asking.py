@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pyomni.api.receipts import Issuer
 from pyomni.chat_options import ChatOptions
-from pyomni.errors import ArgumentError
+from pyomni.errors import ArgumentError, ModelFormatError
 from pyomni.metadata import OmniMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines.held import Perceived, Prompt
@@ -97,8 +97,11 @@ class Asker:
         return Asked(Answering(request, plan, issue), [_as_dict(message) for message in seen])
 
     def check(self, saved: SavedChat) -> None:
-        """Raise `ArgumentError` where a saved conversation is of another model; its lane knows of weights."""
-        parse_messages([*saved.messages, {"role": "user", "content": "."}])
+        """Raise `ArgumentError` where a saved conversation is of another model; its lane knows of weights.
+
+        Raises `ModelFormatError` where it names media instead of holding them: it could have files opened.
+        """
+        messages = parse_messages([*saved.messages, {"role": "user", "content": "."}])
         meta, ids = self._meta, saved.held.ids
         if ids and not 0 <= min(ids) <= max(ids) < meta.n_vocab:
             raise ArgumentError(
@@ -111,11 +114,13 @@ class Asker:
                 f"{np.count_nonzero(saved.held.marks)} positions of media, expected as many: it was "
                 "made with another model"
             )
-        for message in saved.messages:
-            for part in message["content"] if isinstance(message["content"], list) else ():
-                for value in part.values():
-                    if isinstance(value, Perceived):
-                        self._check_rows(value)
+        for part in (part for message in messages for part in message.media):
+            if not isinstance(part.source, Perceived):
+                raise ModelFormatError(
+                    f"the saved conversation names {part.kind} in {part.where}, expected what was "
+                    "perceived of it"
+                )
+            self._check_rows(part.source)
 
     def _check_rows(self, medium: Perceived) -> None:
         steps, h, w = medium.grid or (0, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 import shutil
@@ -148,6 +149,20 @@ def add_key(writer: GGUFWriter, key: str, value: Value) -> None:
         writer.add_key_value(key, value, GGUFValueType.ARRAY, kinds.get(type(value[0]), GGUFValueType.INT32))
 
 
+def _forget_killed(out: Path) -> None:
+    """Remove what conversions to `out` left that were killed: it is as large as a model."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*-*.part"):
+        pid = left.name.removeprefix(f".{out.name}.").partition("-")[0]
+        if not pid.isdecimal() or os.name != "posix":
+            continue  # elsewhere asking for a process may end it
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            left.unlink(missing_ok=True)
+        except (OSError, OverflowError):
+            continue  # it runs, as another user
+
+
 @contextlib.contextmanager
 def _beside(out: Path, n_needed: int) -> Iterator[Path]:
     """A path beside `out` that becomes `out` when the block ends well, and goes away when it does not."""
@@ -158,6 +173,7 @@ def _beside(out: Path, n_needed: int) -> Iterator[Path]:
         raise ModelFileError(f"{out}: is a folder, expected the name of a file to write")
     part = folder / f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
+        _forget_killed(out)
         free = shutil.disk_usage(folder).free
         if free < n_needed:
             raise ModelFileError(

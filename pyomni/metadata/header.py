@@ -10,6 +10,7 @@ the keys.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from pyomni.errors import ModelFileError, ModelFormatError
+from pyomni.errors import ModelFileError, ModelFormatError, OutOfMemory
 
 __all__ = ["Metadata", "TensorInfo"]
 
@@ -86,6 +87,8 @@ class Metadata(Mapping[str, Any]):
         ------
         ModelFileError
             It is not there, a folder, or cannot be read.
+        OutOfMemory
+            There is no memory to read it.
         ModelFormatError
             It is not a GGUF, or a count, length, type or offset in it cannot be.
         """
@@ -108,6 +111,8 @@ class Metadata(Mapping[str, Any]):
         except OSError as error:
             if isinstance(error, ModelFileError):
                 raise
+            if error.errno == errno.ENOMEM:
+                raise OutOfMemory(f"{path}: the host has no memory to read it") from error
             raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
     def __getitem__(self, key: Text) -> Any:

@@ -121,7 +121,7 @@ class SavedSpeech:
                        options=options, guard=guard)  # fmt: skip
         except UnsupportedModel:
             raise
-        except (PyOmniError, KeyError, TypeError, ValueError) as error:
+        except (PyOmniError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelFormatError(f"the saved speech does not hold what it should ({error})") from error
 
     def check(self, meta: SpeechMetadata) -> None:
@@ -167,6 +167,8 @@ def _options(given: dict[str, Any]) -> GenerationOptions:
     needed += [*given["talker"].values(), *given["predictor"].values(), *(given["guard"] or {}).values()]
     if any(value is None for value in needed):
         raise ValueError("an option is not set")
+    if (talker.min_p, predictor.min_p) != (0, 0):  # `SpeechOptions` below has none to look at
+        raise ValueError(f"min_p is {talker.min_p!r} and {predictor.min_p!r}, expected 0")
     if guard is not None:
         check_real("guard.frames_per_second", guard.frames_per_second, 0.0, 1e4, "above 0", open_low=True)
         check_whole("guard.least", guard.least, 0, 2**31 - 1)

@@ -88,7 +88,7 @@ def unpack(kind: Kind, saved: bytes) -> tuple[dict[str, Any], dict[str, npt.NDAr
         )
     try:
         about = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFormatError(f"{kind.what} does not hold what it should ({error})") from error
     if not isinstance(about, dict):
         raise ModelFormatError(f"{kind.what} does not hold what it should (about is no object)")
@@ -103,7 +103,7 @@ def _open(kind: Kind, saved: bytes) -> tuple[dict[str, str], dict[str, npt.NDArr
         tensors = load(saved)
         n_header = int.from_bytes(saved[:8], "little")  # `load` has checked it
         return dict(json.loads(saved[8 : 8 + n_header]).get("__metadata__") or {}), tensors
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ModelFormatError(
             f"the bytes are damaged or no{kind.what.removeprefix('the')} ({reason}), "

@@ -105,12 +105,14 @@ class SavedChat:
                     raise ValueError(f"a medium is {kind!r} with key {key[:70]!r}")
                 media.append(Perceived(kind, rows, deepstack, key, grid, seconds, sound))
             messages = _with(about["messages"], media[::-1])
+            if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+                raise ValueError("messages are no list of objects")
             held, lane = Held(), None
             if "lane" in tensors:
                 held = _held(tensors, float(about["next_position"]))
                 lane = tensors["lane"].tobytes()
             return cls(messages, lane, held)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
             raise ModelFormatError(f"{KIND.what} does not hold what it should ({error})") from error
 
 

@@ -14,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from pyomni._binding.device import build_about
+
 FETCH = Path(__file__).resolve().parents[2] / "vendor" / "fetch.py"
 
 
@@ -172,6 +174,32 @@ def test_lock_with_a_missing_key(tmp_path: Path) -> None:
         fetch.FetchError, match=r"expected \['folder', 'ggml', 'package', 'sha256', 'version'\]"
     ):
         fetch.read_lock(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("0.9.8", "0.10.0 or later: older ones may have CVE-2025-53630, CVE-2026-33298, CVE-2026-27940"),
+        ("0.9.99", "0.10.0 or later"),
+        ("0.10", "expected three numbers"),
+        ("newest", "expected three numbers"),
+    ],
+)
+def test_a_ggml_behind_an_advisory_is_refused(
+    version: str, words: str, archive: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "ggml.lock"
+    path.write_text(lock_of(archive, ggml=version).stamp)
+    with pytest.raises(fetch.FetchError) as caught:
+        fetch.read_lock(path)
+    assert words in str(caught.value)
+    path.write_text(lock_of(archive, ggml="0.10.0").stamp)
+    assert fetch.read_lock(path).ggml == "0.10.0"
+
+
+def test_what_is_compiled_in_is_the_ggml_of_the_lock() -> None:
+    # else a wrong line there would let an old one pass
+    assert build_about()["ggml"] == fetch.read_lock(FETCH.parent / "ggml.lock").ggml
 
 
 def test_the_committed_lock_names_one_archive() -> None:
