@@ -32,7 +32,7 @@ def build_about() -> dict[str, str]:
     """Return what was compiled in: ``ggml`` and its version, then the CPU features its kernels use.
 
     >>> build_about()
-    {'ggml': '0.15.3', 'SSE3': '1', 'AVX': '1', 'AVX2': '1', ...}
+    {'ggml': '0.25.3', 'SSE3': '1', 'AVX': '1', 'AVX2': '1', ...}
     """
     lines = (line.partition("\t") for line in text_of(lib.omni_build_about).splitlines())
     return {key: value for key, _, value in lines}
