@@ -65,8 +65,8 @@ def load(
     experts : {"device", "cpu"}
         Where the matrices of experts are: ``cpu`` leaves them in the host's memory, for a device too small.
     packed : bool
-        Rearrange matrices of k types for the CPU's kernels as they are read: faster, but all of the model is
-        then in memory, and opening takes as long as reading the file. Rounding differs.
+        Rearrange matrices of k types for the CPU's kernels as they are read: a step is faster and a
+        long prompt is not, all of the model is in memory, and opening reads all of the file. Rounding differs.
 
     Returns
     -------
