@@ -66,7 +66,7 @@ def load(
         Where the matrices of experts are: ``cpu`` leaves them in the host's memory, for a device too small.
     packed : bool
         Rearrange matrices of k types for the CPU's kernels as they are read: a step is faster and a
-        long prompt is not, all of the model is in memory, and opening reads all of the file. Rounding differs.
+        long prompt is not; all of the model is in memory, and opening reads all of it. Rounding differs.
 
     Returns
     -------

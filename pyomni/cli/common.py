@@ -99,7 +99,7 @@ def omni_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--packed",
         action="store_true",
-        help="rearrange matrices for the CPU: faster answers to short prompts, with all of the model in memory",
+        help="rearrange matrices for the CPU: faster but for long prompts, and all in memory",
     )
 
 
