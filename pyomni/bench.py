@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyomni.api import SpeechModel
     from pyomni.voices import Voice
 
-__all__ = ["TEXT", "bench_speech", "commit", "machine", "peak_mb", "where"]
+__all__ = ["TEXT", "bench_speech", "commit", "machine", "peak_mb", "resident_mb", "where"]
 
 TEXT = (
     "The harbour was quiet that morning, and the boats lay still on the water. A bell rang twice from the "
@@ -128,3 +128,16 @@ def peak_mb() -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
+def resident_mb() -> dict[str, float]:
+    """Return the MB (10**6 bytes) this process holds: ``anon_mb`` of its own, ``file_mb`` of mapped files.
+
+    The system may take mapped pages and read them again. Empty where it does not say.
+    """
+    try:
+        lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+        held = {words[0]: int(words[1]) * 1024 / 1e6 for words in lines if words[0].startswith("Rss")}
+    except OSError:
+        return {}
+    return {"anon_mb": round(held.get("RssAnon:", 0.0)), "file_mb": round(held.get("RssFile:", 0.0))}

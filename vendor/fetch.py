@@ -41,12 +41,13 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class Lock:
-    """What ``ggml.lock`` says: an archive's package, version, sha256, the folder in it, ggml's version."""
+    """What ``ggml.lock`` says: an archive's package, version, sha256, two paths in it, ggml's version."""
 
     package: str
     version: str
     sha256: str
     folder: str
+    licence: str
     ggml: str
 
     @property
@@ -115,26 +116,31 @@ def safe_parts(name: str, archive: Path) -> tuple[str, ...]:
     return path.parts
 
 
-def unpack(archive: Path, folder: str, into: Path) -> None:
+def unpack(archive: Path, folder: str, licence: str, into: Path) -> None:
     """Unpack `folder` (found below the archive's top folder) of a tar archive to the new folder `into`.
+
+    The file `licence` becomes ``LICENSE`` there, wherever the archive has it.
 
     Plain files and folders only. Every name in the archive is looked at before anything is written, so one
     that would escape refuses the whole archive, as does a link or a device inside the wanted folder.
     """
-    wanted = PurePosixPath(folder).parts
+    wanted, terms = PurePosixPath(folder).parts, PurePosixPath(licence).parts
     try:
         with tarfile.open(archive) as tar:
             members = [(safe_parts(member.name, archive), member) for member in tar.getmembers()]
             inside = [(p[1 + len(wanted) :], m) for p, m in members if p[1 : 1 + len(wanted)] == wanted]
-            for _, member in inside:
+            found = [(("LICENSE",), m) for p, m in members if p[1:] == terms]
+            for _, member in inside + found:
                 if not (member.isfile() or member.isdir()):
                     raise FetchError(
                         f"{archive}: '{member.name}' is a link or a device, expected a plain file"
                     )
             if not any(member.isfile() for _, member in inside):
                 raise FetchError(f"{archive}: has no files in '{folder}', expected the source of ggml there")
+            if not found:
+                raise FetchError(f"{archive}: has no file '{licence}', expected ggml's licence there")
             into.mkdir()
-            for parts, member in inside:
+            for parts, member in [pair for pair in inside if pair[0] != ("LICENSE",)] + found:
                 target = into.joinpath(*parts)
                 if member.isdir():
                     target.mkdir(parents=True, exist_ok=True)
@@ -217,7 +223,7 @@ def fetch(lock: Lock, destination: Path, archive: Path | None = None) -> bool:
             (beside / "download").mkdir()
             archive = download(lock, beside / "download")
         check_sha256(archive, lock.sha256)
-        unpack(archive, lock.folder, beside / "new")
+        unpack(archive, lock.folder, lock.licence, beside / "new")
         (beside / "new" / STAMP).write_text(lock.stamp, encoding="utf-8")
         with contextlib.suppress(FileNotFoundError):
             destination.rename(beside / "old")

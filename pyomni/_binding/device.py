@@ -32,7 +32,7 @@ def build_about() -> dict[str, str]:
     """Return what was compiled in: ``ggml`` and its version, then the CPU features its kernels use.
 
     >>> build_about()
-    {'ggml': '0.15.3', 'SSE3': '1', 'AVX': '1', 'AVX2': '1', ...}
+    {'ggml': '0.25.3', 'SSE3': '1', 'AVX': '1', 'AVX2': '1', ...}
     """
     lines = (line.partition("\t") for line in text_of(lib.omni_build_about).splitlines())
     return {key: value for key, _, value in lines}
@@ -111,8 +111,8 @@ class Model(Handle):
         Where the matrices of experts are: ``"device"``, or ``"cpu"`` to leave them in the host's memory.
     packed : bool
         Whether matrices the CPU works on are rearranged for its kernels as they are read, where it has such
-        (q4_0 and the k types, mostly): faster, above all for prompts, but in memory and not mapped. Rounding
-        differs.
+        (q4_0 and q4_k, mostly): a step is faster, but they are in memory and not mapped, and experts read a
+        long prompt row by row. Rounding differs.
 
     Raises
     ------

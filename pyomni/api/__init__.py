@@ -43,6 +43,7 @@ def load(
     *,
     kv: str = "f32",
     experts: str = "device",
+    packed: bool = False,
 ) -> Any:
     """Open a model file: a `SpeechModel`, or an `OmniModel` where the file converses.
 
@@ -63,6 +64,9 @@ def load(
         Type of the KV caches: the reference, or a half or a quarter of its memory.
     experts : {"device", "cpu"}
         Where the matrices of experts are: ``cpu`` leaves them in the host's memory, for a device too small.
+    packed : bool
+        Rearrange matrices of k types for the CPU's kernels as they are read: a step is faster and a
+        long prompt is not; all of the model is in memory, and opening reads all of it. Rounding differs.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def load(
     """
     found = model_path(path)
     kind = OmniModel if is_omni(found) else SpeechModel
-    return kind(found, device=device, threads=threads, lanes=lanes, kv=kv, experts=experts)
+    return kind(found, device=device, threads=threads, lanes=lanes, kv=kv, experts=experts, packed=packed)
 
 
 def model_path(path: PathLike | None = None) -> Path:

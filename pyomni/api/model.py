@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.api.aside import aside
 from pyomni.api.pieces import AsyncPieces
 from pyomni.api.planning import AnyVoice, Planner, Text, find_voice, joined
 from pyomni.api.receipts import Issuer
@@ -62,11 +63,14 @@ class SpeechModel:
         components: Sequence[str] = COMPONENTS,
         kv: str = "f32",
         experts: str = "device",
+        packed: bool = False,
     ) -> None:
         self.path = Path(path)
         self._meta = SpeechMetadata.read(self.path)
         where = dict.fromkeys(self._meta.components, self.path)
-        self._weights = weights = Weights(where, device, threads, components, kv=kv, experts=experts)
+        self._weights = weights = Weights(
+            where, device, threads, components, kv=kv, experts=experts, packed=packed
+        )
         try:
             kept, model = kept_for_voices(), file_identity(self.path)
             self._engine = SpeechEngine(
@@ -179,18 +183,17 @@ class SpeechModel:
         loop = asyncio.get_running_loop()
         pieces = AsyncPieces(text, loop) if isinstance(text, AsyncIterable) else None
         given = text if pieces is None else pieces
-        stream = self.stream(given, voice=voice, language=language, instruct=instruct, options=options)
-        with ThreadPoolExecutor(1, "pyomni-stream") as pool:
-            try:
-                while (block := await loop.run_in_executor(pool, next, stream, None)) is not None:
+
+        def start() -> SpeechStream:
+            return self.stream(given, voice=voice, language=language, instruct=instruct, options=options)
+
+        try:
+            async with aclosing(aside(start, pieces.cancel if pieces else lambda: None)) as blocks:
+                async for block in blocks:
                     yield block
-            finally:
-                if pieces is not None:
-                    pieces.cancel()  # wakes the thread, should it wait for text
-                # in the same thread, so after a block that is still being made
-                await asyncio.shield(loop.run_in_executor(pool, stream.close))
-                if pieces is not None:
-                    await pieces.aclose()
+        finally:
+            if pieces is not None:
+                await pieces.aclose()
 
     def codes(
         self,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyomni.api.aside import aside
 from pyomni.api.asking import CHAT_DEFAULTS, SPEECH_DEFAULTS, Asker, How, text_rules
 from pyomni.api.conversation import Conversation, read_conversation
 from pyomni.api.receipts import Issuer
-from pyomni.api.reply import Reply, ReplyStream, reply_of
+from pyomni.api.reply import Reply, ReplyEvent, ReplyStream, reply_of
 from pyomni.api.weights import Weights
 from pyomni.chat_options import ChatOptions
 from pyomni.metadata import read_omni
@@ -47,11 +48,14 @@ class OmniModel:
         lanes: int = 1,
         kv: str = "f32",
         experts: str = "device",
+        packed: bool = False,
     ) -> None:
         self._meta = meta = read_omni(Path(path))
         self.path: Path = meta.path
         self._texts = texts = meta.token_texts()
-        self._weights = weights = Weights(meta.where, device, threads, ("thinker",), kv=kv, experts=experts)
+        self._weights = weights = Weights(
+            meta.where, device, threads, ("thinker",), kv=kv, experts=experts, packed=packed
+        )
         try:
             specials = texts.specials
             unspoken = {specials[a]: specials[b] for a, b in UNSPOKEN if a in specials and b in specials}
@@ -152,6 +156,30 @@ class OmniModel:
         how = How(speak, voice, options, speech_options, audio_in_video)
         asked = self._asker.ask(messages, how, template)
         return ReplyStream(self._engine, asked.answering, self._texts)
+
+    def astream_reply(
+        self,
+        messages: Messages,
+        *,
+        speak: bool = False,
+        voice: str | None = None,
+        options: ChatOptions = CHAT_DEFAULTS,
+        speech_options: SpeechOptions = SPEECH_DEFAULTS,
+        audio_in_video: bool = False,
+        **template: Any,
+    ) -> AsyncGenerator[ReplyEvent, None]:
+        """Do as `stream_reply`, for ``async for``; the work runs in a thread of its own, media included.
+
+        Exceptions come with the first event. Close it (``aclose``) where it is left before its end.
+        """
+
+        def start() -> ReplyStream:
+            return self.stream_reply(
+                messages, speak=speak, voice=voice, options=options, speech_options=speech_options,
+                audio_in_video=audio_in_video, **template,
+            )  # fmt: skip
+
+        return aside(start)
 
     def reply_many(
         self,

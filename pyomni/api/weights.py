@@ -29,6 +29,7 @@ class Weights:
     components : loaded at once, where they are there; the others when they are first asked for
     kv : type of the KV caches of the long language models
     experts : where the matrices of experts are, ``device`` or ``cpu``
+    packed : whether matrices the CPU works on are rearranged in memory for its kernels
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class Weights:
         *,
         kv: str = "f32",
         experts: str = "device",
+        packed: bool = False,
     ) -> None:
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
         from pyomni._binding import Device
 
         self._where, self._closed = dict(where), False
-        self._kv, self._experts = kv, experts
+        self._kv, self._experts, self._packed = kv, experts, packed
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
             self.device = opened.enter_context(Device(device, threads))
@@ -71,7 +73,9 @@ class Weights:
                 raise UnsupportedModel(
                     f"the component {name} is not there (found: {found}), expected an open model that has it"
                 )
-            self._models[name] = Model(self.device, str(self._where[name]), name, experts=self._experts)
+            self._models[name] = Model(
+                self.device, str(self._where[name]), name, experts=self._experts, packed=self._packed
+            )
             self._opened.callback(self._models[name].close)
         return self._models[name]
 

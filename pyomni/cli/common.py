@@ -98,6 +98,11 @@ def omni_flags(parser: argparse.ArgumentParser) -> None:
         default="device",
         help="where the experts are; cpu for a device that is too small (default device)",
     )
+    parser.add_argument(
+        "--packed",
+        action="store_true",
+        help="rearrange matrices for the CPU: faster but for long prompts, and all in memory",
+    )
 
 
 def clone_flags(parser: Any) -> None:
@@ -190,4 +195,11 @@ def open_omni(args: argparse.Namespace) -> OmniModel:
             MODEL, f"{path}: is a model that speaks texts, expected a Qwen3-Omni one, which converses"
         )
     with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
-        return OmniModel(path, device=args.device, threads=args.threads, kv=args.kv, experts=args.experts)
+        return OmniModel(
+            path,
+            device=args.device,
+            threads=args.threads,
+            kv=args.kv,
+            experts=args.experts,
+            packed=args.packed,
+        )

@@ -60,7 +60,8 @@ def test_a_question_with_files_answered_aloud(run: Run) -> None:
     assert code == 0
     assert text.endswith("\n")
     assert "cut at 9 tokens" in err
-    code, said, _ = run(*args, "--speak", "answer.wav", "--voice", "aiden", "--max-seconds", "0.8")
+    spoken = ("--speak", "answer.wav", "--voice", "aiden", "--max-seconds", "0.8")
+    code, said, _ = run(*args, *spoken, "--packed")
     assert code == 0
     assert said == text
     assert seconds("answer.wav") == (10 * 1920 - 555) / 24000

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foreign import A, foreign_gguf
+from thinker_for_llama_cpp import ARCHITECTURE as A
+from thinker_for_llama_cpp import write_for_llama_cpp
 from tiny_omni import omni_gguf
 
 import pyomni
@@ -26,7 +27,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def theirs(ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return foreign_gguf(ours, tmp_path_factory.mktemp("theirs") / "thinker-q8_0.gguf")
+    return write_for_llama_cpp(ours, tmp_path_factory.mktemp("theirs") / "thinker-q8_0.gguf")
 
 
 def logits(path: Path, ids: list[int]) -> np.ndarray:
@@ -77,7 +78,7 @@ def test_info_says_what_it_is(theirs: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def refused_by_c(ours: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
-    path = foreign_gguf(ours, tmp_path / "x.gguf", change)
+    path = write_for_llama_cpp(ours, tmp_path / "x.gguf", change)
     with pytest.raises((errors.ModelFormatError, errors.UnsupportedModel), match=words):
         logits(path, [1])
 
@@ -133,7 +134,7 @@ def test_what_cannot_be_is_refused(ours: Path, tmp_path: Path, key: str, value: 
 def test_what_python_cannot_use_is_named(
     ours: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
 ) -> None:
-    path = foreign_gguf(ours, tmp_path / "x.gguf", change)
+    path = write_for_llama_cpp(ours, tmp_path / "x.gguf", change)
     with pytest.raises((errors.ModelFormatError, errors.UnsupportedModel), match=words):
         read_model(path)
 

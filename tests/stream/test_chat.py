@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,45 @@ def same(one: pyomni.Reply, other: pyomni.Reply) -> bool:
         and np.array_equal(one.speech.codes, other.speech.codes)
         and np.array_equal(one.speech.audio, other.speech.audio)
     )
+
+
+def test_async(model: OmniModel) -> None:
+    how: dict[str, Any] = {"speak": True, "options": TEXT, "speech_options": SPEECH}
+
+    async def whole() -> list[pyomni.ReplyEvent]:
+        return [event async for event in model.astream_reply(AUDIO, **how)]
+
+    async def left_early() -> str:
+        events = model.astream_reply(AUDIO, **how)
+        first = await anext(events)
+        await events.aclose()
+        return first.text
+
+    async def cancelled() -> None:
+        async for _ in model.astream_reply(AUDIO, **how):
+            await asyncio.sleep(60)
+
+    async def cancel_it() -> None:
+        task = asyncio.create_task(cancelled())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    want = list(model.stream_reply(AUDIO, **how))
+
+    def same_events(events: list[pyomni.ReplyEvent]) -> bool:
+        return [(e.text, None if e.pcm is None else e.pcm.tobytes()) for e in events] == [
+            (e.text, None if e.pcm is None else e.pcm.tobytes()) for e in want
+        ]
+
+    assert same_events(asyncio.run(whole()))
+    assert asyncio.run(left_early()) == want[0].text
+    asyncio.run(cancel_it())
+    assert same_events(asyncio.run(whole())), "the model was given back"
+    how["voice"] = "nobody"
+    with pytest.raises(pyomni.ArgumentError, match="nobody"):
+        asyncio.run(whole())
 
 
 def test_a_stream_is_the_whole_in_bits(model: OmniModel) -> None:

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from tiny_omni import omni_gguf
 
+import pyomni
 from pyomni._binding import Device, Model
 from pyomni.components.lm import DecoderLM
 from pyomni.errors import ArgumentError
@@ -178,3 +179,8 @@ def test_packed_matrices_say_nearly_the_same(tmp_path: Path) -> None:
         both = run(lm, {key: np.stack([value, value]) for key, value in one.items()})
         lm.rewind(0, 60)
         assert_equal(run(lm, one, [0]), [array[1:] for array in both])
+        lm.rewind(0)
+        from_packed = run(lm, given, [0])
+    with pyomni.load(path, device="cpu", threads=2, packed=True) as model:
+        assert isinstance(model, pyomni.OmniModel)
+        assert_equal(run(model._weights.open_lm("thinker", 128, 1), given, [0]), from_packed)

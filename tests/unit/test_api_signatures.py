@@ -51,7 +51,7 @@ def test_promised_names_are_there():
 
 def test_every_way_of_answering_takes_the_same_options():
     options = parameters("reply", OmniModel)[2:]
-    for name in ("stream_reply", "reply_many"):
+    for name in ("stream_reply", "astream_reply", "reply_many"):
         assert parameters(name, OmniModel)[2:] == options, name
     assert parameters("stream", Conversation)[2:] == options
     assert [p.name for p in parameters("transcribe", OmniModel)] == ["self", "audio", "language", "options"]

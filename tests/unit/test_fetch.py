@@ -34,6 +34,7 @@ fetch = load_fetch()
 
 GOOD = {
     "ggml_python-1.0/README.md": b"outside the wanted folder",
+    "ggml_python-1.0/vendor/LICENSE": b"the licence, outside as well",
     "ggml_python-1.0/vendor/ggml/CMakeLists.txt": b"project(ggml)\n",
     "ggml_python-1.0/vendor/ggml/src/ggml.c": b"int main(void) { return 0; }\n",
     "ggml_python-1.0/vendor/ggml-other/file": b"a neighbour whose name begins alike",
@@ -63,6 +64,7 @@ def lock_of(archive: Path, **changes: str):
         "version": "1.0",
         "sha256": sha256,
         "folder": "vendor/ggml",
+        "licence": "vendor/LICENSE",
         "ggml": "1.2.3",
     }
     return fetch.Lock(**{**values, **changes})
@@ -84,7 +86,8 @@ def everything_under(folder: Path) -> list[str]:
 
 def test_unpacks_only_the_wanted_folder(archive: Path, destination: Path) -> None:
     assert fetch.fetch(lock_of(archive), destination, archive)
-    assert everything_under(destination) == [".fetched", "CMakeLists.txt", "src/ggml.c"]
+    assert everything_under(destination) == [".fetched", "CMakeLists.txt", "LICENSE", "src/ggml.c"]
+    assert (destination / "LICENSE").read_bytes() == b"the licence, outside as well"
     assert (destination / "CMakeLists.txt").read_bytes() == b"project(ggml)\n"
     assert [path.name for path in destination.parent.iterdir()] == ["ggml"]  # nothing left beside it
 
@@ -100,9 +103,10 @@ def test_second_call_needs_no_archive(archive: Path, destination: Path) -> None:
 
 def test_a_changed_lock_fetches_again(archive: Path, destination: Path, tmp_path: Path) -> None:
     fetch.fetch(lock_of(archive), destination, archive)
-    newer = make_archive(tmp_path / "newer.tar.gz", {"g-2/vendor/ggml/CMakeLists.txt": b"project(ggml2)\n"})
+    files = {"g-2/vendor/ggml/CMakeLists.txt": b"project(ggml2)\n", "g-2/vendor/LICENSE": b""}
+    newer = make_archive(tmp_path / "newer.tar.gz", files)
     assert fetch.fetch(lock_of(newer, version="2.0"), destination, newer)
-    assert everything_under(destination) == [".fetched", "CMakeLists.txt"]
+    assert everything_under(destination) == [".fetched", "CMakeLists.txt", "LICENSE"]
     assert (destination / "CMakeLists.txt").read_bytes() == b"project(ggml2)\n"
 
 
@@ -150,6 +154,17 @@ def test_missing_folder(destination: Path, tmp_path: Path) -> None:
     assert not destination.exists()
 
 
+def test_missing_licence(destination: Path, tmp_path: Path) -> None:
+    files = {name: contents for name, contents in GOOD.items() if not name.endswith("LICENSE")}
+    archive = make_archive(tmp_path / "other.tar.gz", files)
+    with pytest.raises(fetch.FetchError, match="has no file 'vendor/LICENSE', expected ggml's licence"):
+        fetch.fetch(lock_of(archive), destination, archive)
+    assert not destination.exists()
+    inside = make_archive(tmp_path / "in.tar.gz", {**files, "ggml_python-1.0/vendor/ggml/LICENSE": b"in"})
+    assert fetch.fetch(lock_of(inside, licence="vendor/ggml/LICENSE"), destination, inside)
+    assert (destination / "LICENSE").read_bytes() == b"in"
+
+
 def test_not_an_archive(destination: Path, tmp_path: Path) -> None:
     archive = tmp_path / "page.tar.gz"
     archive.write_text("<html>not found</html>")
@@ -171,7 +186,7 @@ def test_lock_with_a_missing_key(tmp_path: Path) -> None:
     path = tmp_path / "ggml.lock"
     path.write_text("# comment\npackage = ggml-python\nversion =\n")
     with pytest.raises(
-        fetch.FetchError, match=r"expected \['folder', 'ggml', 'package', 'sha256', 'version'\]"
+        fetch.FetchError, match=r"expected \['folder', 'ggml', 'licence', 'package', 'sha256', 'version'\]"
     ):
         fetch.read_lock(path)
 
@@ -259,7 +274,7 @@ def test_download_without_a_source_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    lock = fetch.Lock("ggml-python", "1.0", "0" * 64, "vendor/ggml", "1.2.3")
+    lock = fetch.Lock("ggml-python", "1.0", "0" * 64, "vendor/ggml", "vendor/LICENSE", "1.2.3")
     with pytest.raises(fetch.FetchError, match="set PYOMNI_GGML_ARCHIVE to the path of that archive"):
         fetch.fetch(lock, destination)
     assert list(destination.parent.iterdir()) == []

@@ -1,0 +1,44 @@
+"""Benchmarks of models that converse run to their end and print one line; the figures are not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from thinker_for_llama_cpp import write_for_llama_cpp
+from tiny_omni import omni_gguf
+
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return omni_gguf(tmp_path_factory.mktemp("omni") / "toy.gguf", "q8_0", thinker__vocab=400)
+
+
+def line(script: str, *args: object) -> dict[str, Any]:
+    command = [sys.executable, str(SCRIPTS / script), *map(str, args), "-t", "1"]
+    [text] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("apart", [0, 1])
+def test_thinkers_in_turns(path: Path, tmp_path: Path, apart: int) -> None:
+    file = write_for_llama_cpp(path, tmp_path / "llama-layout.gguf") if apart else path
+    turns = ("--engines", "pyomni", "pyomni-packed", "--rounds", 2, "--apart", apart)
+    found = line("omni.py", file, *turns, "--prompt", 5, 9, "--decode", 3)
+    assert {"prefill_ratio_5", "decode_ratio_9", "read_gb_s", "active_mb", "commit", "machine"} <= set(found)
+    for engine in ("pyomni", "pyomni-packed"):
+        assert found[engine]["prompt_9"]["decode_tokens_s"] > 0
+        assert len(found[engine]["open_s"]) == 1
+
+
+def test_answers(path: Path) -> None:
+    found = line("reply.py", path, "--tokens", 5, "--frames", 4)
+    assert found["text_next"]["tokens"] == 5
+    assert found["spoken_next"]["sound_s"] == pytest.approx((4 * 1920 - 555) / 24000, abs=0.01)
+    assert {"talker", "code2wav"} <= set(found["loaded_mb"])
