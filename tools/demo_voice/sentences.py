@@ -3,8 +3,8 @@
     python sentences.py WORK [--count 56000] [--seed 5] [--set train | --set common]
 
 Words are those of Debian's `wamerican` that pocketsphinx's dictionary pronounces, ranked by its language
-model, whose word pairs also guess each word's part of speech. The set `common` is of everyday words instead, with
-their parts of speech (common_words.txt), in frames of their own, mostly. No sentence of held_out.txt or
+model, whose word pairs also guess each word's part of speech. The set `common` is, mostly, of everyday words
+with their parts of speech (common_words.txt) in frames of their own. No sentence of held_out.txt or
 development.txt is ever written.
 """
 
@@ -209,7 +209,9 @@ class Writer:
             text = self.framed(NUMBERS, 2)
         if kind < framed and self.random.random() < 0.12:
             joined = self.random.choice((", and ", ", but ", " because ", " while ", ", so "))
-            rest = self.framed([frame for frame in self.frames if len(frame.split()) < 8 and frame[-1] == "."], 3)
+            rest = self.framed(
+                [frame for frame in self.frames if len(frame.split()) < 8 and frame[-1] == "."], 3
+            )
             rest = rest if rest.startswith(("I ", *self.words.names[:50])) else rest[0].lower() + rest[1:]
             text = text.rstrip(".?!") + joined + rest
         if self.random.random() < 0.06:

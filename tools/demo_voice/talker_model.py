@@ -214,7 +214,9 @@ class Voice(nn.Module):
         )
         if swap > 0:
             where = is_frame & (torch.rand(shape, device=device) < swap)
-            frames[where] = frames[is_frame][torch.randint(int(is_frame.sum()), (int(where.sum()),), device=device)]
+            frames[where] = frames[is_frame][
+                torch.randint(int(is_frame.sum()), (int(where.sum()),), device=device)
+            ]
         if hide > 0:
             is_frame = is_frame & (torch.rand(shape, device=device) >= hide)
         first_table, tables = talker.model.codec_embedding, talker.code_predictor.model.codec_embedding
