@@ -38,6 +38,11 @@ async def aside(
     """
     loop = asyncio.get_running_loop()
     started: list[Closing[T]] = []
+
+    def close() -> None:
+        for stream in started:
+            stream.close()
+
     with ThreadPoolExecutor(1, "pyomni-stream") as pool:
         try:
             await loop.run_in_executor(pool, lambda: started.append(start()))
@@ -46,4 +51,4 @@ async def aside(
         finally:
             wake()
             # in the same thread, so after what is still being made there
-            await asyncio.shield(loop.run_in_executor(pool, lambda: [stream.close() for stream in started]))
+            await asyncio.shield(loop.run_in_executor(pool, close))

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 USAGE, MODEL, INPUT, RESOURCE, FAILED, INTERRUPTED = 2, 3, 4, 5, 6, 130
 
+#: Those of `pyomni.convert`, which is too slow to import for a line of help; a test holds them equal.
+FILE_TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k")
+
 #: First match wins; anything else is a bug and ends with 1.
 EXIT_CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
     ((OutOfMemory, OutputFileError), RESOURCE),

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from pyomni.cli.common import flags, print_json
+from pyomni.cli.common import FILE_TYPES, flags, print_json
 
 EXAMPLE = """\
 example:
@@ -30,7 +30,7 @@ def add(verbs: Any) -> None:
     p.add_argument(
         "--type",
         default="q8_0",
-        choices=("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k"),
+        choices=FILE_TYPES,
         help="of the large matrices (default q8_0); the smaller types keep what matters most finer",
     )
     p.add_argument(

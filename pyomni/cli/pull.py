@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from pyomni.cli.common import USAGE, CliError, flags, message, print_json
+from pyomni.cli.common import FILE_TYPES, USAGE, CliError, flags, message, print_json
 from pyomni.cli.progress import ByteBar
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add(verbs: Any) -> None:
     )
     p.add_argument(
         "--type",
-        choices=("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k"),
+        choices=FILE_TYPES,
         help="the same as :TYPE (default q8_0, q4_k for Qwen3-Omni)",
     )
     p.add_argument("--force", action="store_true", help="ask the hub again for a model that is here")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pyomni.cli.common import FAILED, INPUT, MODEL, RESOURCE, CliError, blame, flags, message, print_json
-from pyomni.convert.policy import FILE_TYPES
+from pyomni.cli.common import (
+    FAILED,
+    FILE_TYPES,
+    INPUT,
+    MODEL,
+    RESOURCE,
+    CliError,
+    blame,
+    flags,
+    message,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from pyomni.metadata import SpeechMetadata
@@ -41,9 +50,7 @@ def add(verbs: Any) -> None:
         metavar="FILE",
         help="official codes of MODEL (default: MODEL.codes.npz beside it, where there is one)",
     )
-    p.add_argument(
-        "--type", choices=tuple(FILE_TYPES), default="f32", help="type of the toys' files (default f32)"
-    )
+    p.add_argument("--type", choices=FILE_TYPES, default="f32", help="type of the toys' files (default f32)")
     flags(p)
 
 
@@ -126,7 +133,7 @@ def _show(args: argparse.Namespace, row: Row) -> None:
 
 
 def _amount(row: Row, value: float) -> str:
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         return "none"
     return f"{100 * value:.2g} %" if row.relative else f"{value:.1e}"
 

@@ -91,7 +91,7 @@ def test_json(capsys: pytest.CaptureFixture[str], here: Path, expected: pyomni.S
     assert report["seconds"] == pytest.approx(expected.seconds)
     assert (report["sample_rate"], report["seed"]) == (24000, 7)
     assert report["finish_reason"] == expected.finish_reason
-    assert report["guard"] == {"repetition": 0, "silence": 0, "overrun": 0, "early": 0, "dropped": 0}
+    assert report["guard"] == expected.guard._asdict()
     assert 0 < report["ttfa_s"] <= report["wall_s"]
     assert report["rtf"] == pytest.approx(report["wall_s"] / report["seconds"])
     assert report["peak_mb"] > 10

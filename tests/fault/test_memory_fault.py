@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and moun
 #: Runs the command line with so many bytes of address space more than it has once everything is imported.
 LIMITED = """
 import pathlib, resource, sys
-import pyomni, soundfile, tokenizers, pyomni.api.model, pyomni.pipelines.engine
+import numpy.random, pyomni, soundfile, tokenizers, pyomni.api.model, pyomni.pipelines.engine
 from pyomni.cli import main
 status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
 now = int(status["VmSize"].split()[0]) * 1024

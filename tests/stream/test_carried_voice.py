@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -109,7 +110,10 @@ def test_a_first_part_to_follow_is_kept_short(model: SpeechModel):
 
 def test_a_frame_limit_still_holds(model: SpeechModel, spoken: pyomni.Speech):
     n = spoken.pieces[0].n_frames + 2
-    cut = model.speak(TEXT, voice=DESIGN, options=SpeechOptions(seed=5, split="sentences", max_frames=n))
+    # unguarded: the toy's parts end too early, and how early is too early follows the limit
+    free = SpeechOptions(seed=5, split="sentences", guard=False)
+    whole = model.speak(TEXT, voice=DESIGN, options=free)
+    cut = model.speak(TEXT, voice=DESIGN, options=replace(free, max_frames=n))
     assert len(cut.codes) == n
-    assert np.array_equal(cut.codes[:n], spoken.codes[:n])
+    assert np.array_equal(cut.codes, whole.codes[:n])
     assert cut.finish_reason == "length"

@@ -78,3 +78,10 @@ def test_importing_the_package_loads_nothing_heavy():
     code += "'safetensors', 'tqdm', 'pyomni._native') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_the_command_line_offers_the_types_there_are():
+    from pyomni.cli.common import FILE_TYPES as offered
+    from pyomni.convert import FILE_TYPES
+
+    assert offered == tuple(FILE_TYPES)

@@ -27,11 +27,11 @@ from qwen_tts.core.tokenizer_12hz.modeling_qwen3_tts_tokenizer_v2 import Qwen3TT
 GENERATION = {
     "do_sample": True,
     "repetition_penalty": 1.05,
-    "temperature": 0.3,
+    "temperature": 0.1,
     "top_p": 1.0,
     "top_k": 50,
     "subtalker_dosample": True,
-    "subtalker_temperature": 0.3,
+    "subtalker_temperature": 0.1,
     "subtalker_top_p": 1.0,
     "subtalker_top_k": 50,
     "max_new_tokens": 400,
