@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 KEPT = HERE / "checkpoint"
 PARTS = {"codec": "model", "wave": "decoder", "talker": "mean"}
-SETS = ("development", "held_out", "train")
+SETS = ("development", "held_out", "train", "common")
+TEXTS = {"train": "texts.npz", "common": "common_texts.npz"}
 
 
 def save(work: Path, voice: str) -> None:
@@ -35,9 +36,10 @@ def save(work: Path, voice: str) -> None:
     save_file(tensors, KEPT / "weights.safetensors", metadata=steps)
     for name in SETS:
         np.savez_compressed(KEPT / f"{voice}-{name}.npz", **np.load(work / f"{voice}-{name}.npz"))
-    texts = (work / "train.txt").read_text().splitlines()
-    count = len(np.load(work / f"{voice}-train.npz")["frames"])
-    np.savez_compressed(KEPT / "texts.npz", text=np.frombuffer("\n".join(texts[:count]).encode(), np.uint8))
+    for name, kept in TEXTS.items():
+        texts = (work / f"{name}.txt").read_text().splitlines()
+        count = len(np.load(work / f"{voice}-{name}.npz")["frames"])
+        np.savez_compressed(KEPT / kept, text=np.frombuffer("\n".join(texts[:count]).encode(), np.uint8))
     shutil.copytree(work / "tokenizer", KEPT / "tokenizer", dirs_exist_ok=True)
 
 
@@ -55,7 +57,8 @@ def restore(work: Path, voice: str) -> None:
         torch.save({key: found, **again, "step": 0, "optimizer": None}, work / f"{part}.pt")
     for name in SETS:
         shutil.copy(KEPT / f"{voice}-{name}.npz", work)
-    (work / "train.txt").write_bytes(np.load(KEPT / "texts.npz")["text"].tobytes() + b"\n")
+    for name, kept in TEXTS.items():
+        (work / f"{name}.txt").write_bytes(np.load(KEPT / kept)["text"].tobytes() + b"\n")
     shutil.copytree(KEPT / "tokenizer", work / "tokenizer", dirs_exist_ok=True)
 
 
