@@ -84,16 +84,8 @@ def test_given_up_it_is_the_same_in_every_way(model: SpeechModel, no_end: None):
 
 
 def test_repaired_it_is_the_same_in_every_way(model: SpeechModel):
-    for by in (
-        14.0,
-        15.0,
-        13.0,
-        16.0,
-        12.0,
-        18.0,
-        10.0,
-        20.0,
-    ):  # the end is drawn behind the speech, but seldom
+    # lowered so far, the end is drawn behind the speech, but seldom
+    for by in (17.0, 17.5, 16.5, 18.0, 16.0, 19.0, 15.0):
         for seed in range(3):
             options = SpeechOptions(seed=seed, temperature=1.0)
             with lowered_end(by):
