@@ -96,6 +96,7 @@ package = llama-cpp-python
 version = 0.3.36
 sha256 = 832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 folder = vendor/llama.cpp/models
+licence = vendor/llama.cpp/LICENSE
 ggml = 0.25.3
 """
 RECORDED = json.loads((HERE.parent / "parity" / "recorded" / "tokenizer_ids.json").read_text("utf-8"))
