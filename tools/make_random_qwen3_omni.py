@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # after an installed copy, which is compiled
 
 from pyomni.convert import FILE_TYPES
 from pyomni.convert.random_omni_gguf import write_omni_gguf

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # after an installed copy, which is compiled
 
 from pyomni.convert.random_checkpoint import KINDS, SCALES, checkpoint_dims, write_checkpoint
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from gguf import GGUFReader, GGUFWriter
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # after an installed copy, which is compiled
 
 from pyomni.convert.writer import add_key
 from pyomni.metadata import Metadata
