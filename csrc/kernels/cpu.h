@@ -1,0 +1,24 @@
+// Which of our kernels this CPU runs. A kernel is a plain function over memory; one file each per instruction set, named
+// for it (dot_avx2.cpp) and compiled for it by CMakeLists.txt, so a build for any x86-64 holds them all and the machine
+// decides when it runs. Such a file includes no header that defines inline functions beyond intrinsics: the linker may
+// keep its copy of one for the whole module.
+#pragma once
+
+#include <cstdint>
+
+namespace omni {
+
+enum class cpu_variant : int32_t {
+    scalar,       // any CPU
+    neon,         // aarch64 with dot products
+    avx2,         // AVX2, FMA and F16C
+    avx512,       // AVX-512 F, BW, DQ, VL and VNNI
+    avx512_bf16,  // and BF16 products
+};
+
+// The best one here, or the one that $PYOMNI_CPU_VARIANT names where this CPU runs it: what a test compares against.
+cpu_variant  cpu_kernels();
+bool         cpu_runs(cpu_variant v);
+const char * cpu_variant_name(cpu_variant v);
+
+} // namespace omni
