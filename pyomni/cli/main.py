@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Arguments without the program's name; None takes those of the process.
     """
+    # the networks' sums are ggml's; numpy's BLAS would start a thread per core at import, and where it cannot, send
+    # this process an interrupt
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         args = parser().parse_args(argv)
     except SystemExit as stop:
@@ -82,12 +86,29 @@ def _report(error: BaseException) -> int:
         text = "interrupted, nothing was written"
     elif isinstance(error, BrokenPipeError):
         code, text = 5, "standard output was closed by its reader"
-    elif isinstance(error, MemoryError) and not isinstance(error, PyOmniError):
-        text = "memory ran out"
+    elif not isinstance(error, PyOmniError) and _memory_ran_out(error):
+        code, text = 5, "memory ran out"
     elif code == 1 and not isinstance(error, PyOmniError):
         text = f"a bug: {type(error).__name__}: {text}; --debug shows where"
     print(f"pyomni: error: {text}", file=sys.stderr)
     return code
+
+
+#: What the loader of libraries says where it is given no memory; Python makes an ImportError of it.
+_LIBRARY_WITHOUT_MEMORY = ("failed to map segment", "cannot allocate memory", "cannot map zero-fill pages")
+
+
+def _memory_ran_out(error: BaseException | None) -> bool:
+    """Whether this error, or one that led to it, says that there was no memory."""
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if isinstance(error, ImportError):
+            words = str(error).lower()
+            if any(said in words for said in _LIBRARY_WITHOUT_MEMORY):
+                return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

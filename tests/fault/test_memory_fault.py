@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and moun
 #: Runs the command line with so many bytes of address space more than it has once everything is imported.
 LIMITED = """
 import pathlib, resource, sys
-import numpy.random, pyomni, soundfile, tokenizers, pyomni.api.model, pyomni.pipelines.engine
+for name in sys.argv.pop(1).split():
+    __import__(name)
 from pyomni.cli import main
 status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
 now = int(status["VmSize"].split()[0]) * 1024
@@ -27,10 +28,14 @@ resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[1]),) * 2)
 sys.exit(main(sys.argv[2:]))
 """
 
+EVERYTHING = "numpy.random pyomni soundfile tokenizers pyomni.api.model pyomni.pipelines.engine"
 
-def limited(folder: Path, n_bytes: int, *argv: str) -> subprocess.CompletedProcess[str]:
+
+def limited(
+    folder: Path, n_bytes: int, *argv: str, imports: str = EVERYTHING
+) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GGML_NO_BACKTRACE": "1"}
-    command = [sys.executable, "-c", LIMITED, str(n_bytes), *argv]
+    command = [sys.executable, "-c", LIMITED, imports, str(n_bytes), *argv]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
@@ -48,6 +53,18 @@ def test_too_little_memory_to_speak(tmp_path: Path, threads: str) -> None:
             assert not list(tmp_path.iterdir()), "nothing is left behind"
     assert codes == {0, 5}
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_too_little_memory_to_import(tmp_path: Path) -> None:
+    argv = ("speak", "Hi", "-t", "1", "-q", "-o", "a.wav", "-m", str(variant("custom_voice")))
+    for n_mib in (1, 10, 20, 30, 80, 90):
+        done = limited(tmp_path, n_mib << 20, *argv, imports="pyomni")
+        if "OpenBLAS error" not in done.stderr:  # which ends the process itself, with 1
+            assert done.returncode == 5, f"{n_mib} MiB: {done.returncode}, {done.stderr}"
+            assert done.stderr.startswith("pyomni: error: ")
+            assert len(done.stderr.splitlines()) == 1
+        assert not list(tmp_path.iterdir()), "nothing is left behind"
+        assert n_mib > 30 or done.returncode == 5, done.stderr
 
 
 def test_no_more_threads(tmp_path: Path) -> None:
