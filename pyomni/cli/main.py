@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Arguments without the program's name; None takes those of the process.
     """
-    # the networks' sums are ggml's; numpy's BLAS would start a thread per core at import, and where it cannot, send
-    # this process an interrupt
+    # the networks' sums are ggml's; numpy's BLAS would start a thread per core at import, and where it
+    # cannot, send this process an interrupt
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         args = parser().parse_args(argv)
