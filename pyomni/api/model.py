@@ -165,7 +165,8 @@ class SpeechModel:
         value = SavedSpeech.from_bytes(saved)
         value.check(self._meta)
         self._engine.require(*COMPONENTS)
-        return SpeechStream(self._engine, *resumed(value, seed))
+        script, made = resumed(value, seed)
+        return SpeechStream(self._engine, script, made, self._issuer.again(value.receipt, script.seed))
 
     async def astream(
         self,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,11 +72,7 @@ class Issuer:
 
         def issue(codes: npt.NDArray[np.int32], finish_reason: str) -> Receipt:
             return Receipt(
-                model=next(iter(self._files)).name,
-                model_hash=self.model_hash(),
-                type=self._kind,
-                device=self._device,
-                version=__version__,
+                **self._where(),
                 seed=seed,
                 voice=voice.kind,
                 voice_name=voice.name,
@@ -91,3 +89,38 @@ class Issuer:
             )
 
         return issue
+
+    def again(self, saved: Receipt | None, seed: int) -> Issue | None:
+        """Return what makes the receipt of a saved speech that is gone on with; None where it had none.
+
+        Parameters
+        ----------
+        saved : of what was made before
+        seed : of what follows. Another than before cannot be said again from the words: no hash names them.
+        """
+        if saved is None:
+            return None
+        words = saved.words_hash if seed == saved.seed else ""
+
+        def issue(codes: npt.NDArray[np.int32], finish_reason: str) -> Receipt:
+            return replace(
+                saved,
+                **self._where(),
+                seed=seed,
+                words_hash=words,
+                frames=len(codes),
+                codes_hash=codes_hash(codes),
+                finish_reason=finish_reason,
+            )
+
+        return issue
+
+    def _where(self) -> dict[str, Any]:
+        """What a receipt says of the model, the machine and us."""
+        return {
+            "model": next(iter(self._files)).name,
+            "model_hash": self.model_hash(),
+            "type": self._kind,
+            "device": self._device,
+            "version": __version__,
+        }

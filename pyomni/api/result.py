@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +49,7 @@ class Speech:
     guard : GuardCounts
         How often the guard went back, and why.
     receipt : Receipt or None
-        What made it, to make it again and to tell whether it is the same; None for one gone on with after
-        `SpeechStream.save`.
+        What made it, to make it again and to tell whether it is the same.
     """
 
     audio: F32
@@ -178,7 +177,9 @@ class SpeechStream(Iterator[F32]):
         if state != inspect.GEN_SUSPENDED:
             found = "not begun" if state == inspect.GEN_CREATED else "ended"
             raise ArgumentError(f"the stream has {found}, expected to save it between two of its blocks")
-        return save(self._engine, self._script, self._made).to_bytes()
+        saved = save(self._engine, self._script, self._made)
+        receipt = None if self._issue is None else self._issue(saved.codes, "saved")
+        return replace(saved, receipt=receipt).to_bytes()
 
     def close(self) -> None:
         """Stop speaking, give the model back, and close the iterator that text comes from."""

@@ -17,6 +17,7 @@ from pyomni.errors import ArgumentError, ModelFormatError, PyOmniError, Unsuppor
 from pyomni.options import Draw, GenerationOptions, Guarding, SpeechOptions, check_real, check_whole
 from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.saved import Kind, pack, unpack
+from pyomni.receipt import Receipt
 
 if TYPE_CHECKING:
     from pyomni.metadata import SpeechMetadata
@@ -66,6 +67,8 @@ class SavedSpeech:
         How codes are drawn.
     guard : GuardCounts
         Of the frames made so far; fresh draws go on from its attempts.
+    receipt : Receipt or None
+        Of the frames made so far, without words.
     """
 
     talker: U8
@@ -78,6 +81,7 @@ class SavedSpeech:
     n_blocks: int
     options: GenerationOptions
     guard: GuardCounts = UNTOUCHED
+    receipt: Receipt | None = None
 
     def to_bytes(self) -> bytes:
         """Return the speech as bytes, for `from_bytes`."""
@@ -87,6 +91,7 @@ class SavedSpeech:
             "n_blocks": self.n_blocks,
             "options": asdict(self.options),
             "guard": self.guard._asdict(),
+            "receipt": None if self.receipt is None else self.receipt.to_dict(),
         }
         return pack(KIND, about, {name: getattr(self, name) for name in TENSORS})
 
@@ -117,8 +122,9 @@ class SavedSpeech:
                 raise ValueError("codes hold no frame")
             arrays = {name: tensors[name] for name in TENSORS}
             options, guard = _options(about["options"]), _counts(about["guard"])
+            receipt = None if about.get("receipt") is None else Receipt.from_dict(about["receipt"])
             return cls(**arrays, n_prompt=_count(about, "n_prompt"), n_blocks=_count(about, "n_blocks"),
-                       options=options, guard=guard)  # fmt: skip
+                       options=options, guard=guard, receipt=receipt)  # fmt: skip
         except UnsupportedModel:
             raise
         except (PyOmniError, KeyError, TypeError, ValueError, OverflowError) as error:

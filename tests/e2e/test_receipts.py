@@ -90,6 +90,22 @@ def test_what_a_speech_says_of_itself(made: tuple[Receipt, pyomni.Speech], here:
         assert (arriving.words_hash, arriving.text) == ("", None)
 
 
+def test_a_stream_that_was_saved(made: tuple[Receipt, pyomni.Speech]) -> None:
+    receipt, _ = made
+    with pyomni.load(toy(), device="cpu", threads=1) as model:
+        options = SpeechOptions(seed=7, max_frames=6)
+        with model.stream(TEXT, voice="ryan", options=options) as stream:
+            next(stream)
+            saved = stream.save()
+        assert TEXT.encode() not in saved
+        again = model.resume(saved).read().receipt
+        assert again == receipt.public()
+        other = model.resume(saved, seed=8).read().receipt
+    assert other is not None
+    assert (other.seed, other.words_hash, other.frames) == (8, "", receipt.frames)
+    assert other.codes_hash != receipt.codes_hash
+
+
 def replayed(capsys: pytest.CaptureFixture[str], here: Path, receipt: Receipt, *argv: str) -> tuple[int, str]:
     (here / "r.json").write_text(receipt.to_json(words=True))
     code, _, err = run(capsys, "speak", "--receipt", "r.json", "-t", "1", *argv)

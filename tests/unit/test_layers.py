@@ -35,10 +35,11 @@ PYTHON_ONLY = {
     "convert": {"_binding", "errors", "siblings"},
 }
 
-CPP_LAYERS = ("core", "blocks", "components", "verbs", "api.cpp")
+CPP_LAYERS = ("core", "kernels", "blocks", "components", "verbs", "api.cpp")
 CPP_FACE = {"omni.h", "omni_api.h"}  # the C types, which every layer may name
 CPP_EXTERNAL = re.compile(r"(ggml[\w-]*|gguf)\.h")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)  # where a formula's source may be cited
+VARIANT = re.compile(r"_(avx2|avx512|avx512_bf16|neon)$")  # a kernel's file for one instruction set
 MODEL_NAMES = re.compile(r"talker|thinker|predictor|codec|qwen", re.IGNORECASE)
 
 
@@ -123,8 +124,25 @@ def test_cpp_layers() -> None:
     assert list(cpp_arrows(ROOT / "csrc")) == []
 
 
-def test_blocks_name_no_model() -> None:
-    assert list(model_names_in(ROOT / "csrc" / "blocks")) == []
+def std_headers_in(kernels: Path) -> Iterator[str]:
+    """Yield one sentence for each standard header that a file of one instruction set includes."""
+    for path in sorted(p for p in kernels.glob("*.cpp") if VARIANT.search(p.stem)):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            found = re.match(r"\s*#\s*include\s*<([^>]+)>", line)
+            if found and found[1] not in {"immintrin.h", "arm_neon.h", "cstddef", "cstdint"}:
+                yield f"{path.name}:{number}: includes <{found[1]}>, whose inline functions may be kept for all"
+
+
+@pytest.mark.parametrize("folder", ["blocks", "kernels"])
+def test_blocks_name_no_model(folder: str) -> None:
+    assert list(model_names_in(ROOT / "csrc" / folder)) == []
+
+
+def test_kernels_of_one_instruction_set_stand_alone(tmp_path: Path) -> None:
+    assert list(std_headers_in(ROOT / "csrc" / "kernels")) == []
+    (tmp_path / "dot_avx2.cpp").write_text("#include <immintrin.h>\n#include <vector>\n")
+    [sentence] = std_headers_in(tmp_path)
+    assert "dot_avx2.cpp:2: includes <vector>" in sentence
 
 
 # --- the tests above would notice -------------------------------------------------------------------------
