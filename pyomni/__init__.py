@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyomni.api import ReplyStream as ReplyStream
     from pyomni.api import Speech as Speech
     from pyomni.api import SpeechModel as SpeechModel
+    from pyomni.api import SpeechRequest as SpeechRequest
     from pyomni.api import SpeechStream as SpeechStream
     from pyomni.api import load as load
     from pyomni.chat_options import ChatOptions as ChatOptions
@@ -59,6 +60,7 @@ _WHERE = {
     "Receipt": "receipt",
     "SpeechModel": "api",
     "SpeechOptions": "options",
+    "SpeechRequest": "api",
     "SpeechStream": "api",
     "Voice": "voices",
     "devices": "_binding",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyomni.api.conversation import Conversation
+from pyomni.api.many import SpeechRequest
 from pyomni.api.model import COMPONENTS, SpeechModel
 from pyomni.api.omni import OmniModel
 from pyomni.api.reply import Reply, ReplyEvent, ReplyStream
@@ -26,6 +27,7 @@ __all__ = [
     "ReplyStream",
     "Speech",
     "SpeechModel",
+    "SpeechRequest",
     "SpeechStream",
     "load",
     "model_path",

@@ -13,21 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.api.aside import aside
+from pyomni.api.many import Prepared, SpeechRequest, each, perform_all, prepare
 from pyomni.api.pieces import AsyncPieces
 from pyomni.api.planning import AnyVoice, Planner, Text, find_voice, joined
 from pyomni.api.receipts import Issuer
-from pyomni.api.result import Speech, SpeechStream, join, speech_of
+from pyomni.api.result import Speech, SpeechStream, join
 from pyomni.api.weights import Weights
 from pyomni.audio.resample import resample
-from pyomni.errors import ArgumentError
+from pyomni.errors import ArgumentError, PyOmniError
 from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import prompt
-from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.cloning import Cloner
 from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.keep import file_identity, kept_for_voices
-from pyomni.pipelines.long import Made, perform, perform_codes, resumed, start
+from pyomni.pipelines.long import Made, perform_codes, resumed, start
 from pyomni.pipelines.resume import SavedSpeech
 from pyomni.voices import Voice
 
@@ -239,29 +239,31 @@ class SpeechModel:
         """
         if isinstance(texts, str):
             raise ArgumentError("texts is one string, expected a list of strings")
-        who = find_voice(self._meta, voice)
         said = [text if isinstance(text, str) else joined(text) for text in texts]
-        scripts = [
-            self._planner.script(text, None if voice is None else who, language, instruct, options)
-            for text in said
-        ]
+        prepared = [self._prepare(SpeechRequest(text, voice, language, instruct, options)) for text in said]
         self._engine.require(*COMPONENTS)
-        if not scripts:
-            return []
-        speeches, timings, offset = [], Timings(), 0
-        with self._engine.use():
-            events = start(self._engine, scripts, timings)
-            for text, script in zip(said, scripts, strict=True):
-                made = Made(timings)
-                issue = self._issuer.of(
-                    script.seed, who, options, text=text, language=language, instruct=instruct
-                )
-                blocks = perform(self._engine, script, events, made, offset)
-                speeches.append(
-                    speech_of(blocks, made, script.seed, self._meta.sample_rate, self._meta.n_groups, issue)
-                )
-                offset += len(script.parts)
-        return speeches
+        return list(perform_all(self._engine, prepared))
+
+    def speak_each(self, requests: Iterable[SpeechRequest]) -> Iterator[Speech | PyOmniError]:
+        """Speak requests, each with its own voice and options, on the lanes of the model.
+
+        Parameters
+        ----------
+        requests : iterable of SpeechRequest
+            Read some hundreds ahead; a lane that comes free takes the next one at once.
+
+        Yields
+        ------
+        Speech or PyOmniError
+            In the order of the requests: what `speak` gives, or what it raises before it speaks. As of
+            `speak_many`, `Speech.timings` is shared. The model is held until the last one, or until the
+            iterator is closed.
+        """
+        self._engine.require(*COMPONENTS)
+        return each(self._engine, self._prepare, requests)
+
+    def _prepare(self, request: SpeechRequest) -> Prepared:
+        return prepare(self._meta, self._planner, self._issuer, request)
 
     def clone(
         self,
@@ -393,6 +395,11 @@ class SpeechModel:
     def languages(self) -> list[str]:
         """Languages that can be asked for, besides ``auto``."""
         return prompt.user_languages(self._meta)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the file, as in receipts; empty if it was changed or removed since it was opened."""
+        return self._issuer.model_hash()
 
     @property
     def info(self) -> dict[str, Any]:

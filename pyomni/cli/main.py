@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pyomni import __version__
-from pyomni.cli import bench, chat, convert, doctor, info, pull, speak, transcribe, verify, voices
+from pyomni.cli import batch, bench, chat, convert, doctor, info, pull, speak, transcribe, verify, voices
 from pyomni.cli.common import EXIT_CODES, INTERRUPTED, CliError, Parser
 from pyomni.errors import PyOmniError
 
@@ -38,7 +38,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"pyomni {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    for module in (speak, chat, transcribe, voices, info, pull, convert, doctor, verify, bench):
+    for module in (speak, batch, chat, transcribe, voices, info, pull, convert, doctor, verify, bench):
         module.add(verbs)
     return top
 
@@ -82,7 +82,7 @@ def _report(error: BaseException) -> int:
         code = error.code
     else:
         code = next((code for classes, code in EXIT_CODES if isinstance(error, classes)), 1)
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and not isinstance(error, CliError):
         text = "interrupted, nothing was written"
     elif isinstance(error, BrokenPipeError):
         code, text = 5, "standard output was closed by its reader"

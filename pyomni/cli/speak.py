@@ -20,7 +20,6 @@ from pyomni.cli.common import (
     CliError,
     blame,
     check_clone_flags,
-    clone_flags,
     clone_voice,
     count,
     flags,
@@ -30,8 +29,8 @@ from pyomni.cli.common import (
 )
 from pyomni.cli.play import play, player
 from pyomni.cli.progress import Progress
+from pyomni.cli.speech_flags import part_flags, sampling_flags, speech_options, voice_flags
 from pyomni.errors import ArgumentError
-from pyomni.options import SPLITS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,36 +77,8 @@ def add(verbs: Any) -> None:
         "--format", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default: by OUT's extension)"
     )
     flags(p)
-    voice = p.add_argument_group("voice")
-    voice.add_argument(
-        "--voice",
-        metavar="NAME|FILE",
-        help="a speaker of the model, a saved voice or a voice file (default: the model's first speaker; see "
-        "pyomni voices)",
-    )
-    clone_flags(voice)
-    voice.add_argument("--design", metavar="TEXT", help="describe the voice (voice design models)")
-    voice.add_argument("--instruct", metavar="TEXT", help="how to say it (models trained for it)")
-    voice.add_argument("--language", metavar="NAME", default="auto", help="such as english (default auto)")
-    draw = p.add_argument_group("sampling", "What is not given takes the model's default.")
-    draw.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        help="the same seed gives the same speech (default: random, reported)",
-    )
-    draw.add_argument("--temperature", type=float, metavar="X", help="of code group 0; 0 is greedy")
-    draw.add_argument("--top-k", type=int, metavar="N", help="draw from the N largest; 0 is all")
-    draw.add_argument(
-        "--top-p", type=float, metavar="X", help="draw from the likeliest that make up X; 1 is all"
-    )
-    draw.add_argument("--repetition-penalty", type=float, metavar="X", help="of ids already used; 1 is none")
-    draw.add_argument("--predictor-temperature", type=float, metavar="X", help="of code groups 1 and up")
-    draw.add_argument("--predictor-top-k", type=int, metavar="N", help="the same for groups 1 and up")
-    draw.add_argument("--predictor-top-p", type=float, metavar="X", help="the same for groups 1 and up")
-    draw.add_argument(
-        "--greedy", action="store_true", help="always the largest score; for tests, since it drones"
-    )
+    voice_flags(p)
+    sampling_flags(p)
     length = p.add_argument_group("length")
     length.add_argument(
         "--max-seconds",
@@ -115,24 +86,7 @@ def add(verbs: Any) -> None:
         metavar="S",
         help="cut the speech at this length; pauses between parts come on top",
     )
-    length.add_argument(
-        "--split",
-        choices=SPLITS,
-        default="auto",
-        help="speak the text in parts: auto (the default) at sentence ends and only where it is long, "
-        "sentences each on its own, never",
-    )
-    length.add_argument(
-        "--pause", type=float, metavar="S", help="seconds of silence between parts (default 0.15)"
-    )
-    length.add_argument(
-        "--paragraph-pause", type=float, metavar="S", help="the same between paragraphs (default 0.5)"
-    )
-    length.add_argument(
-        "--no-guard",
-        action="store_true",
-        help="do not watch for loops, silence and missed ends, nor cap the length by that of the text",
-    )
+    part_flags(length)
     more = p.add_argument_group("more")
     more.add_argument("--play", action="store_true", help="play the file when it is done")
     more.add_argument(
@@ -165,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     with blame(USAGE):
         name = format_of(args.output, args.format)
-        options = _options(args) if receipt is None else receipt.speech_options()
+        options = speech_options(args) if receipt is None else receipt.speech_options()
     command = player(args.output, name) if args.play else None
     text = None if args.from_codes or receipt is not None else _text(args)
     if receipt is not None:
@@ -283,26 +237,6 @@ def _check(args: argparse.Namespace) -> None:
         raise CliError(USAGE, f"--max-seconds is {args.max_seconds:g}, expected more than 0")
     if args.codes == "-":
         raise CliError(USAGE, "--codes is -, expected a file name")
-
-
-def _options(args: argparse.Namespace) -> SpeechOptions:
-    from pyomni.options import SpeechOptions
-
-    return SpeechOptions(
-        seed=args.seed,
-        greedy=args.greedy,
-        temperature=args.temperature,
-        top_k=args.top_k,
-        top_p=args.top_p,
-        repetition_penalty=args.repetition_penalty,
-        predictor_temperature=args.predictor_temperature,
-        predictor_top_k=args.predictor_top_k,
-        predictor_top_p=args.predictor_top_p,
-        guard=not args.no_guard,
-        split=args.split,
-        pause=args.pause,
-        paragraph_pause=args.paragraph_pause,
-    )
 
 
 def _limit(options: SpeechOptions, max_seconds: float | None, model: SpeechModel) -> SpeechOptions:

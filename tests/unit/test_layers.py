@@ -23,7 +23,7 @@ PYTHON_LAYERS = (
     {"convert"},
     {"hub", "toy"},
     {"api"},
-    {"bench", "compat", "verify"},
+    {"batch", "bench", "compat", "verify"},
     {"doctor"},
     {"cli", "server"},
     {"__main__"},
