@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,13 @@ def test_thinkers_in_turns(path: Path, tmp_path: Path, apart: int) -> None:
     for engine in ("pyomni", "pyomni-packed"):
         assert found[engine]["prompt_9"]["decode_tokens_s"] > 0
         assert len(found[engine]["open_s"]) == 1
+
+
+def test_start_up() -> None:
+    command = [sys.executable, str(SCRIPTS / "startup.py"), "--rounds", "1"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    [text] = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.splitlines()
+    assert json.loads(text)["first_sound_s"] > 0
 
 
 def test_answers(path: Path) -> None:
