@@ -264,8 +264,8 @@ omni_status omni_codec_encode(omni_session * s, const float * pcm, int32_t n, in
     });
 }
 
-omni_status omni_quantize(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, void * out, int64_t n_max,
-                          int64_t * n_out, omni_error * err) {
+omni_status omni_quantize(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, const float * importance, void * out,
+                          int64_t n_max, int64_t * n_out, omni_error * err) {
     return guarded(err, [&] {
         need(type, "type");
         need(n_out, "n_out");
@@ -277,6 +277,6 @@ omni_status omni_quantize(const char * type, const float * in, int64_t n_rows, i
         if (n_max < *n_out) {
             fail(OMNI_ERROR_ARGUMENT, "the rows take %lld bytes, expected at most %lld", (long long) *n_out, (long long) n_max);
         }
-        quantize_rows(type, in, n_rows, n_per_row, out);
+        quantize_rows(type, in, n_rows, n_per_row, importance, out);
     });
 }

@@ -145,6 +145,7 @@ omni_status omni_codec_encode(omni_session * s, const float * pcm, int32_t n, in
                               int32_t * n_frames, omni_error * err);
 
 /* Rows of floats as ggml's blocks, for who writes model files: in [n_rows, n_per_row] -> out, of at most n_max bytes.
- * type: a name as q4_k or q8_0. out NULL: only says n_out, the bytes it takes. Threads may share the work by rows. */
-omni_status omni_quantize(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, void * out,
-                          int64_t n_max, int64_t * n_out, omni_error * err);
+ * type: a name as q4_k or q8_0. importance [n_per_row]: how much an error in each column costs, from 0; NULL: all alike.
+ * out NULL: only says n_out, the bytes it takes. Threads may share the work by rows. */
+omni_status omni_quantize(const char * type, const float * in, int64_t n_rows, int64_t n_per_row,
+                          const float * importance, void * out, int64_t n_max, int64_t * n_out, omni_error * err);

@@ -10,6 +10,8 @@ namespace omni {
 // reads the weights once for all of them. Longer inputs (prefill) take the blocked product, a lane at a time.
 constexpr int64_t max_single_rows = 4;
 
+// Tap of either: the weight's name and .in, its input x.
+//
 // w [n_in, n_out] (any type), x [n_in, n * n_lanes] -> [n_out, n * n_lanes]; b [n_out] or nullptr.
 ggml_tensor * linear(graph & g, ggml_tensor * w, ggml_tensor * x, ggml_tensor * b, int64_t n_lanes);
 

@@ -74,7 +74,11 @@ ggml_tensor * moe_mlp::build(graph & g, ggml_tensor * x, int64_t n_lanes) const 
         w = ggml_reshape_3d(c, ggml_div(c, flat, ggml_sum_rows(c, flat)), 1, k, n_rows);
     }
     ggml_tensor * rows = ggml_reshape_3d(c, x, n_embd, 1, n_rows);
-    ggml_tensor * h = ggml_swiglu_split(c, ggml_mul_mat_id(c, gate, rows, best), ggml_mul_mat_id(c, up, rows, best));
+    ggml_tensor * h = ggml_swiglu_split(c, ggml_mul_mat_id(c, gate, rows, best), ggml_mul_mat_id(c, up, rows, best));  // [n_ff, k, n_rows]
+    g.tap(std::string(router->name) + ".chosen", best);
+    g.tap(std::string(gate->name) + ".in", x);
+    g.tap(std::string(up->name) + ".in", x);
+    g.tap(std::string(down->name) + ".in", h);
     ggml_tensor * y = sum_of_experts(g, ggml_mul_mat_id(c, down, h, best), w);              // [n_embd, n_rows]
     if (shared) {
         ggml_tensor * open = ggml_sigmoid(c, linear(g, ggml_reshape_2d(c, shared_gate, n_embd, 1), x, nullptr, n_lanes));

@@ -19,6 +19,7 @@ struct moe_hparams {
 
 // sum over the n_expert_used most probable experts of p_e * down_e(silu(gate_e(x)) * up_e(x)), p the softmax over all
 // experts, divided by the sum of the chosen ones with norm_topk; and sigmoid(w x) * the shared expert, where there is one.
+// Taps: as blocks/linear.h of each matrix, and the router's name and .chosen, I32 [n_expert_used, n_rows] as its bits.
 // A row's result has the same bits whatever other rows are in the batch, as far as the router's and the shared expert's
 // products have (blocks/linear.h): the experts' products are made row by row.
 struct moe_mlp {

@@ -47,11 +47,14 @@ size_t quantized_size(const char * type, int64_t n_rows, int64_t n_per_row) {
     return size_t(n_rows) * ggml_row_size(kind, n_per_row);
 }
 
-void quantize_rows(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, void * out) {
+void quantize_rows(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, const float * importance, void * out) {
     const ggml_type kind   = block_type(type);
+    if (importance && !std::all_of(importance, importance + n_per_row, [](float x) { return std::isfinite(x) && x >= 0; })) {
+        fail(OMNI_ERROR_ARGUMENT, "an importance is not finite or below zero, expected %lld numbers from 0", (long long) n_per_row);
+    }
     // what is no number can vanish in a block, whose scale comes from comparisons
     const bool   finite = std::all_of(in, in + n_rows * n_per_row, [](float x) { return std::isfinite(x); });
-    const size_t n      = finite ? ggml_quantize_chunk(kind, in, out, 0, n_rows, n_per_row, nullptr) : 0;
+    const size_t n      = finite ? ggml_quantize_chunk(kind, in, out, 0, n_rows, n_per_row, importance) : 0;
     if (!finite || !ggml_validate_row_data(kind, out, n)) {
         fail(OMNI_ERROR_FORMAT, "rows hold values that are not finite, or too large for the scales of %s", type);
     }

@@ -10,7 +10,8 @@ namespace omni {
 // type, it needs more than the values, or a row is not whole blocks.
 size_t quantized_size(const char * type, int64_t n_rows, int64_t n_per_row);
 
-// in [n_rows, n_per_row] -> out, of quantized_size bytes. Fails where a value is too large for the type's scales.
-void quantize_rows(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, void * out);
+// in [n_rows, n_per_row] -> out, of quantized_size bytes. importance [n_per_row] or nullptr: how much an error in each
+// column costs. Fails where a value is too large for the type's scales, or an importance is not finite or below zero.
+void quantize_rows(const char * type, const float * in, int64_t n_rows, int64_t n_per_row, const float * importance, void * out);
 
 } // namespace omni

@@ -14,6 +14,9 @@ namespace omni {
 // Threads meet at a barrier after every node. Weights this small are read faster than that pays for.
 static const int64_t min_shared_bytes = 8 << 20;
 
+// A name is tapped at most this often in one graph: once for each group of a frame.
+static const size_t max_taps_of_a_name = 32;
+
 struct sched_free {
     void operator()(ggml_backend_sched_t s) const { ggml_backend_sched_free(s); }
 };
@@ -96,7 +99,7 @@ session::built & session::get(const graph_key & key) {
     if (it == graphs_.end()) {
         make_room(builder_.max_graphs - 1, builder_.max_bytes);
         auto b = std::make_unique<built>();
-        const size_t max_nodes = builder_.max_nodes(key);
+        const size_t max_nodes = builder_.max_nodes(key) + max_taps_of_a_name * wanted_.size();
         need_memory(graph_bytes(max_nodes));
         b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu());
         builder_.build(*b->g);

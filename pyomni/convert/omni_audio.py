@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, Source, copy, relayout
+from pyomni.convert.plan import Planned, Source, copy, relayout
 from pyomni.convert.tensors_talker import MAX_LAYERS
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
@@ -119,7 +119,7 @@ class AudioEncoder:
 
         shape = (self.n_embd, c * bands)
         source = Source(f"{PREFIX}conv_out.weight", shape)
-        planned.append(Planned(o + "conv_out.weight", shape, (source,), Role.FINE, turn))
+        planned.append(Planned(o + "conv_out.weight", shape, (source,), turn))
         for i in range(self.n_layer):
             planned += self._layer(f"{o}blk.{i}.", f"{PREFIX}layers.{i}.")
         planned += _norm(o + "output_norm", f"{PREFIX}ln_post", self.n_embd)
@@ -133,8 +133,8 @@ class AudioEncoder:
             tuple(Source(f"{s}self_attn.{name}_proj.{leaf}", shape) for name in "qkv")
             for leaf, shape in (("weight", (n, n)), ("bias", (n,)))
         )
-        planned.append(Planned(o + "attn_qkv.weight", (3 * n, n), weights, Role.FINE))
-        planned.append(Planned(o + "attn_qkv.bias", (3 * n,), biases, Role.FLOAT, _joined))
+        planned.append(Planned(o + "attn_qkv.weight", (3 * n, n), weights))
+        planned.append(Planned(o + "attn_qkv.bias", (3 * n,), biases, _joined))
         planned += _linear(o + "attn_output", s + "self_attn.out_proj", n, n)
         planned += _norm(o + "ffn_norm", s + "final_layer_norm", n)
         planned += _linear(o + "ffn_up", s + "fc1", self.n_ff, n)
@@ -166,7 +166,7 @@ def _conv(name: str, source: str, n_out: int, n_in: int) -> list[Planned]:
 
 def _linear(name: str, source: str, n_out: int, n_in: int) -> list[Planned]:
     return [
-        copy(f"{name}.weight", f"{source}.weight", (n_out, n_in), Role.FINE),
+        copy(f"{name}.weight", f"{source}.weight", (n_out, n_in)),
         copy(f"{name}.bias", f"{source}.bias", (n_out,)),
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, copy
+from pyomni.convert.plan import Planned, copy
 from pyomni.convert.tensors_talker import MAX_GROUPS, Stack
 from pyomni.convert.tensors_trunk import Trunk
 from pyomni.convert.writer import Value
@@ -64,7 +64,7 @@ class Code2Wav:
     def tensors(self) -> list[Planned]:
         """GGUF tensors, in file order."""
         shape = self.n_groups * self.codebook_size, self.trunk.latent_dim
-        table = copy(f"{NAME}.code_embd.weight", f"{NAME}.code_embedding.weight", shape, Role.FLOAT)
+        table = copy(f"{NAME}.code_embd.weight", f"{NAME}.code_embedding.weight", shape)
         return [table, *self.trunk.tensors()]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, copy
+from pyomni.convert.plan import Planned, copy
 from pyomni.convert.tensors_moe import MoeStack
-from pyomni.convert.tensors_talker import MAX_GROUPS, CodePredictor, LayerRoles
+from pyomni.convert.tensors_talker import MAX_GROUPS, CodePredictor
 from pyomni.convert.writer import Value
 
 __all__ = ["OmniTalker", "code_predictor"]
@@ -66,20 +66,18 @@ class OmniTalker:
         n_embd, n_in, n_ff = self.stack.n_embd, self.n_embd_thinker, self.n_ff_proj
         codes = (self.n_vocab, n_embd)
         planned = [
-            copy("talker.codec_embd.weight", "talker.model.codec_embedding.weight", codes, Role.DELICATE),
-            copy("talker.codec_head.weight", "talker.codec_head.weight", codes, Role.DELICATE),
+            copy("talker.codec_embd.weight", "talker.model.codec_embedding.weight", codes),
+            copy("talker.codec_head.weight", "talker.codec_head.weight", codes),
         ]
         for name, source in PROJECTIONS:
             o, s = f"talker.{name}.fc", f"talker.{source}.linear_fc"
             planned += [
-                copy(f"{o}1.weight", f"{s}1.weight", (n_ff, n_in), Role.FINE),
+                copy(f"{o}1.weight", f"{s}1.weight", (n_ff, n_in)),
                 copy(f"{o}1.bias", f"{s}1.bias", (n_ff,)),
-                copy(f"{o}2.weight", f"{s}2.weight", (n_embd, n_ff), Role.FINE),
+                copy(f"{o}2.weight", f"{s}2.weight", (n_embd, n_ff)),
                 copy(f"{o}2.bias", f"{s}2.bias", (n_embd,)),
             ]
-        # The experts are nearly all of it, and there are six of them to even out a slip; the rest stays fine.
-        roles = LayerRoles(attention=Role.FINE, shared=Role.FINE)
-        return planned + self.stack.tensors("talker", "talker.model", roles)
+        return planned + self.stack.tensors("talker", "talker.model")
 
 
 def code_predictor(config: Config, talker: OmniTalker) -> CodePredictor:

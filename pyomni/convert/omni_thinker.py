@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, copy
+from pyomni.convert.plan import Planned, copy
 from pyomni.convert.tensors_moe import MoeStack
 from pyomni.convert.writer import Value
 
@@ -62,7 +62,7 @@ class Thinker:
         """GGUF tensors, in file order."""
         shape = (self.n_vocab, self.stack.n_embd)
         return [
-            copy("thinker.token_embd.weight", "thinker.model.embed_tokens.weight", shape, Role.TABLE),
-            copy("thinker.output.weight", "thinker.lm_head.weight", shape, Role.MATRIX),
+            copy("thinker.token_embd.weight", "thinker.model.embed_tokens.weight", shape),
+            copy("thinker.output.weight", "thinker.lm_head.weight", shape),
             *self.stack.tensors("thinker", "thinker.model"),
         ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, copy
+from pyomni.convert.plan import Planned, copy
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 
@@ -140,13 +140,7 @@ class OmniVision:
         o, s, n = "vision_encoder.", "thinker.visual.", self.n_embd
         patch = (n, self.n_channels, self.temporal_patch, self.patch_size, self.patch_size)
         planned = [
-            copy(
-                o + "patch_embd.weight",
-                s + "patch_embed.proj.weight",
-                patch,
-                Role.DELICATE,
-                out=(n, self.n_patch),
-            ),
+            copy(o + "patch_embd.weight", s + "patch_embed.proj.weight", patch, out=(n, self.n_patch)),
             copy(o + "patch_embd.bias", s + "patch_embed.proj.bias", (n,)),
             copy(o + "pos_embd.weight", s + "pos_embed.weight", (self.grid_side**2, n)),
         ]
@@ -170,7 +164,7 @@ class OmniVision:
 
 def _matrix(name: str, source: str, n_out: int, n_in: int) -> list[Planned]:
     return [
-        copy(f"{name}.weight", f"{source}.weight", (n_out, n_in), Role.FINE),
+        copy(f"{name}.weight", f"{source}.weight", (n_out, n_in)),
         copy(f"{name}.bias", f"{source}.bias", (n_out,)),
     ]
 

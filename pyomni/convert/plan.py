@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from math import prod
 
 import numpy as np
+from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
 from pyomni.convert.safetensors_file import StoredTensor
@@ -15,7 +15,6 @@ from pyomni.errors import ModelFormatError
 
 __all__ = [
     "Planned",
-    "Role",
     "Shape",
     "Source",
     "books",
@@ -31,19 +30,6 @@ Array = NDArray[np.float32]
 Shape = tuple[int, ...]
 USAGE_FLOOR = np.float32(1e-5)  # EuclideanCodebook.epsilon
 SNAKE_FLOOR = np.float32(1e-9)  # SnakeBeta.no_div_by_zero
-
-
-class Role(Enum):
-    """What a tensor is, as far as its precision goes."""
-
-    BULK = "MLPs and experts, most of the weights: takes the type of the file"
-    MATRIX = "attention, projections, the head over text: a step above the smallest types"
-    FINE = "of a small network that much depends on: not below Q8_0"
-    TABLE = "rows are looked up, which devices do for no K type: not below Q8_0"
-    DELICATE = "codec tables and heads, where a slip is heard, and convolutions: not below 16 bits"
-    WIDE_MATRIX = "its input exceeds F16's range: never F16, and not below BF16"
-    STORED_HALF = "computed with as F32, stored as F16 to be small"
-    FLOAT = "stays F32: norms, biases, routers, everything of the codec and of the speaker encoder"
 
 
 @dataclass(frozen=True)
@@ -65,14 +51,14 @@ class Planned:
     sources : read in this order
     build : float32 arrays of the sources' shapes to an array of `shape`; None: the sources'
         elements one after the other
-    role : decides its type
+    stored : the type it gets whatever the policy says of its name; None: what it says
     """
 
     name: str
     shape: Shape
     sources: tuple[Source, ...]
-    role: Role
     build: Callable[..., Array] | None = None
+    stored: GGMLQuantizationType | None = None
 
     @property
     def n_elements(self) -> int:
@@ -80,22 +66,20 @@ class Planned:
         return prod(self.shape)
 
 
-def copy(
-    name: str, source: str, shape: Shape, role: Role = Role.FLOAT, *, out: Shape | None = None
-) -> Planned:
+def copy(name: str, source: str, shape: Shape, *, out: Shape | None = None) -> Planned:
     """The source's elements in their order; `out` drops axes of size 1."""
-    return Planned(name, out or shape, (Source(source, shape),), role)
+    return Planned(name, out or shape, (Source(source, shape),))
 
 
-def stack(name: str, sources: Iterable[str], shape: Shape, role: Role) -> Planned:
+def stack(name: str, sources: Iterable[str], shape: Shape) -> Planned:
     """Matrices of one `shape`, a new first axis over them."""
     each = tuple(Source(source, shape) for source in sources)
-    return Planned(name, (len(each), *shape), each, role)
+    return Planned(name, (len(each), *shape), each)
 
 
 def relayout(name: str, source: str, shape: Shape, out: Shape, build: Callable[[Array], Array]) -> Planned:
     """The source in another order."""
-    return Planned(name, out, (Source(source, shape),), Role.FLOAT, build)
+    return Planned(name, out, (Source(source, shape),), build)
 
 
 def transposed(name: str, source: str, n_in: int, n_out: int, kernel: int) -> list[Planned]:
@@ -143,9 +127,9 @@ def books(name: str, source: str, leaf: str, size: int, dim: int, *, lengths: bo
     Formula: `EuclideanCodebook` of the official classes and of HF's Mimi.
     """
     sources = (Source(source + leaf, (size, dim)), Source(f"{source}cluster_usage", (size,)))
-    planned = [Planned(f"{name}.weight", (size, dim), sources, Role.FLOAT, _rows)]
+    planned = [Planned(f"{name}.weight", (size, dim), sources, _rows)]
     if lengths:
-        planned.append(Planned(f"{name}.sqlen", (size,), sources, Role.FLOAT, _square_lengths))
+        planned.append(Planned(f"{name}.sqlen", (size,), sources, _square_lengths))
     return planned
 
 

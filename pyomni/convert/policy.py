@@ -1,36 +1,120 @@
-"""Which type each tensor gets in a file of a given type: one table, and why."""
+"""Which type each tensor gets in a file of a given type: one table by name, one by type, and why.
+
+`pyomni convert` and `pyomni quantize` both ask here, and `docs/quantize.md` is printed from here.
+"""
 
 from __future__ import annotations
 
+from enum import Enum
+from fnmatch import fnmatchcase
+from functools import cache
 from math import prod
+from typing import NamedTuple
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from pyomni.convert.plan import Role, Shape
 from pyomni.errors import ArgumentError
 
-__all__ = ["FILE_TYPES", "check_type", "file_type_number", "n_bytes", "tensor_type"]
+__all__ = [
+    "FILE_TYPES",
+    "PLAIN",
+    "RULES",
+    "SMALLER_BLOCKS",
+    "FileType",
+    "Role",
+    "check_type",
+    "file_type_number",
+    "n_bytes",
+    "role_of",
+    "tensor_type",
+]
 
 Type = GGMLQuantizationType
+PLAIN = (Type.F32, Type.F16, Type.BF16)
 
-_ALL = (Role.BULK, Role.MATRIX, Role.FINE, Role.TABLE, Role.DELICATE, Role.WIDE_MATRIX)
-_HALF = {Role.DELICATE: Type.BF16, Role.WIDE_MATRIX: Type.BF16}
+
+class Role(Enum):
+    """What a tensor is, as far as its precision goes."""
+
+    BULK = "MLPs and experts, most of the weights: takes the type of the file"
+    MATRIX = "attention, projections, the head over text: a step above the smallest types"
+    FINE = "of a small network that much depends on: not below q8_0"
+    TABLE = "rows are looked up, which devices do for no K type: not below q8_0"
+    DELICATE = "codec tables and heads, where a slip is heard, and convolutions: not below 16 bits"
+    WIDE = "its input exceeds the range of f16: never f16, and not below bf16"
+    FLOAT = "stays f32: norms, biases, routers, everything of the codec and of the speaker encoder"
+
+
+_ATTENTION = tuple(f"blk.*.attn_{part}.weight" for part in ("q", "k", "v", "output"))
+_DENSE = tuple(f"blk.*.ffn_{part}.weight" for part in ("gate", "up", "down"))
+_EXPERTS = tuple(f"blk.*.ffn_{part}_exps.weight" for part in ("gate", "up", "down"))
+_SHARED = tuple(f"blk.*.ffn_{part}_shexp.weight" for part in ("gate", "up", "down"))
+_CODES = ("codec_embd.weight", "codec_head.weight")
+_PROJECTIONS = tuple(f"{name}_proj.fc{i}.weight" for name in ("text", "hidden") for i in (1, 2))
+_LAYER = tuple(f"blk.*.{part}.weight" for part in ("attn_qkv", "attn_output", "ffn_up", "ffn_down"))
+_MERGERS = tuple(f"{name}.fc{i}.weight" for name in ("merger", "deepstack.*") for i in (1, 2))
+
+_Rules = tuple[tuple[str, Role, tuple[str, ...]], ...]
+# The frame's inner network: small, and 15 passes over it make a frame.
+_PREDICTOR: _Rules = (
+    ("code_predictor", Role.WIDE, ("blk.*.ffn_down.weight",)),
+    ("code_predictor", Role.FINE, ("input_proj.weight", *_ATTENTION, *_DENSE[:2])),
+)
+
+# architecture: (component, role, names behind it), the first that fits; a tensor that none fits, or of one
+# axis, is FLOAT. In the talker of Qwen3-Omni the experts are nearly all of it, and there are six of them to
+# even out a slip: the rest stays fine.
+RULES: dict[str, _Rules] = {
+    "qwen3-tts": (
+        ("talker", Role.TABLE, ("text_embd.weight", "codec_embd.weight")),
+        ("talker", Role.FINE, ("codec_head.weight",)),
+        ("talker", Role.MATRIX, (*_PROJECTIONS[:2], *_ATTENTION)),
+        ("talker", Role.BULK, _DENSE),
+        ("code_predictor", Role.TABLE, ("codec_embd.*.weight",)),
+        ("code_predictor", Role.FINE, ("codec_head.*.weight",)),
+        *_PREDICTOR,
+    ),
+    "qwen3-omni": (
+        ("thinker", Role.TABLE, ("token_embd.weight",)),
+        ("thinker", Role.MATRIX, ("output.weight", *_ATTENTION)),
+        ("thinker", Role.BULK, (*_EXPERTS, *_SHARED)),
+        ("talker", Role.DELICATE, _CODES),
+        ("talker", Role.FINE, (*_PROJECTIONS, *_ATTENTION, *_SHARED)),
+        ("talker", Role.BULK, _EXPERTS),
+        ("code_predictor", Role.DELICATE, ("codec_embd.*.weight", "codec_head.*.weight")),
+        *_PREDICTOR,
+        ("audio_encoder", Role.FINE, ("conv_out.weight", *_LAYER, "proj1.weight", "proj2.weight")),
+        ("vision_encoder", Role.DELICATE, ("patch_embd.weight",)),
+        ("vision_encoder", Role.FINE, (*_LAYER, *_MERGERS)),
+    ),
+}
+
+
+class FileType(NamedTuple):
+    """A row of `FILE_TYPES`: ggml's number for `general.file_type`, and the type of each role but FLOAT."""
+
+    number: int
+    kinds: dict[Role, Type]
+
+
+_ROLES = tuple(role for role in Role if role is not Role.FLOAT)
+_HALF = {Role.DELICATE: Type.BF16, Role.WIDE: Type.BF16}
 _BEST = {Role.MATRIX: Type.Q6_K, Role.FINE: Type.Q8_0, Role.TABLE: Type.Q8_0, **_HALF}
 
-# file type: (ggml's number for general.file_type, type by role); what is not named is F32.
-#
-# WIDE_MATRIX is the code predictor's ffn_down, whose input reaches 1.5e5: a CPU product with an F16 weight
-# rounds its input to F16, whose largest value is 65504, and the codes turn to garbage. FLOAT tensors are F32
-# in every file: SnakeBeta takes exponentials, and a codebook row that moves changes every code after it. In
-# the smallest types the bulk is small and what little remains is a step or two better, as is usual.
-FILE_TYPES: dict[str, tuple[int, dict[Role, Type]]] = {
-    "f32": (0, {}),
-    "f16": (1, {**dict.fromkeys(_ALL, Type.F16), **_HALF}),
-    "bf16": (32, dict.fromkeys(_ALL, Type.BF16)),
-    "q8_0": (7, {**dict.fromkeys(_ALL, Type.Q8_0), **_HALF}),
-    "q6_k": (18, {Role.BULK: Type.Q6_K, **_BEST}),
-    "q5_k": (17, {Role.BULK: Type.Q5_K, **_BEST}),
-    "q4_k": (15, {Role.BULK: Type.Q4_K, **_BEST}),
+# WIDE is the code predictor's ffn_down, whose input reaches 1.5e5: a CPU product with an F16 weight rounds its
+# input to F16, whose largest value is 65504, and the codes turn to garbage. FLOAT tensors are F32 in every
+# file: SnakeBeta takes exponentials, and a codebook row that moves changes every code after it. In the
+# smallest types the bulk is small and what little remains is a step or two better, as is usual.
+FILE_TYPES: dict[str, FileType] = {
+    "f32": FileType(0, dict.fromkeys(_ROLES, Type.F32)),
+    "f16": FileType(1, {**dict.fromkeys(_ROLES, Type.F16), **_HALF}),
+    "bf16": FileType(32, dict.fromkeys(_ROLES, Type.BF16)),
+    "q8_0": FileType(7, {**dict.fromkeys(_ROLES, Type.Q8_0), **_HALF}),
+    "q6_k": FileType(18, {Role.BULK: Type.Q6_K, **_BEST}),
+    "q5_k": FileType(17, {Role.BULK: Type.Q5_K, **_BEST}),
+    "q4_k": FileType(15, {Role.BULK: Type.Q4_K, **_BEST}),
+    "q4_0": FileType(2, {Role.BULK: Type.Q4_0, **_BEST}),
+    "iq4_nl": FileType(25, {Role.BULK: Type.IQ4_NL, **_BEST}),
 }
 # What takes a type's place where a row is not whole blocks; then F16, which takes any.
 SMALLER_BLOCKS = {Type.Q4_K: Type.Q5_0, Type.Q5_K: Type.Q5_1, Type.Q6_K: Type.Q8_0}
@@ -49,30 +133,40 @@ def check_type(file_type: str) -> None:
 
 def file_type_number(file_type: str) -> int:
     """ggml's number, for `general.file_type`."""
-    return FILE_TYPES[file_type][0]
+    return FILE_TYPES[file_type].number
 
 
-def tensor_type(role: Role, shape: Shape, file_type: str) -> Type:
+@cache
+def role_of(arch: str, name: str) -> Role:
+    """What the tensor `name` is in a file of this architecture, a key of `RULES`."""
+    component, _, rest = name.partition(".")
+    for owner, role, patterns in RULES[arch]:
+        if owner == component and any(fnmatchcase(rest, pattern) for pattern in patterns):
+            return role
+    return Role.FLOAT
+
+
+def tensor_type(arch: str, name: str, shape: tuple[int, ...], file_type: str) -> Type:
     """The ggml type of one tensor.
 
     Parameters
     ----------
-    role : from the plan
+    arch : key of `RULES`
+    name : in the GGUF
     shape : last index fastest; a quantised type needs its last axis to be whole blocks
     file_type : a key of `FILE_TYPES`
     """
-    if len(shape) < 2:
+    role = role_of(arch, name)
+    if len(shape) < 2 or role is Role.FLOAT:
         return Type.F32
-    if role is Role.STORED_HALF:
-        return Type.F16
-    kind = FILE_TYPES[file_type][1].get(role, Type.F32)
+    kind = FILE_TYPES[file_type].kinds[role]
     for fits in (kind, SMALLER_BLOCKS.get(kind, Type.F16)):
         if shape[-1] % GGML_QUANT_SIZES[fits][0] == 0:
             return fits
     return Type.F16
 
 
-def n_bytes(shape: Shape, kind: Type) -> int:
+def n_bytes(shape: tuple[int, ...], kind: Type) -> int:
     """Bytes a tensor of this shape takes, unpadded."""
     block, size = GGML_QUANT_SIZES[kind]
     return prod(shape) // block * size

@@ -24,7 +24,7 @@ from pyomni.convert.omni_talker import OmniTalker, code_predictor
 from pyomni.convert.omni_text import chat_keys, omni_speech_keys
 from pyomni.convert.omni_thinker import Thinker
 from pyomni.convert.omni_vision import OmniVision
-from pyomni.convert.plan import Planned, Role, check_sources
+from pyomni.convert.plan import Planned, check_sources
 from pyomni.convert.policy import check_type, file_type_number
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.convert.speech import N_SUPPRESSED
@@ -102,11 +102,7 @@ class OmniArchitecture:
 
     def tensors(self, component: str) -> list[Planned]:
         """A component's tensors in file order, stacked experts last: the rest is read for every token."""
-        if component == "code_predictor":
-            assert self.code_predictor is not None
-            planned = self.code_predictor.tensors(table=Role.DELICATE, head=Role.DELICATE)
-        else:
-            planned = getattr(self, component).tensors()
+        planned: list[Planned] = getattr(self, component).tensors()
         return sorted(planned, key=lambda tensor: "_exps." in tensor.name)
 
 

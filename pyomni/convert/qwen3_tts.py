@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gguf import GGMLQuantizationType
+
 from pyomni.convert.json_config import Config, read_config
-from pyomni.convert.plan import Planned, Role, check_sources
+from pyomni.convert.plan import Planned, check_sources
 from pyomni.convert.policy import check_type, file_type_number
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.convert.speech import N_SUPPRESSED, speech_keys
@@ -98,7 +100,8 @@ class Architecture:
 
 def small_codec(plan: list[Planned]) -> list[Planned]:
     """A codec's plan with its matrices and kernels stored in half the space; codebooks stay as they are."""
-    return [replace(p, role=Role.STORED_HALF) if len(p.sources) == 1 else p for p in plan]
+    half = GGMLQuantizationType.F16
+    return [replace(p, stored=half) if len(p.sources) == 1 and len(p.shape) > 1 else p for p in plan]
 
 
 def convert_tts(

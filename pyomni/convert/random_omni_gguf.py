@@ -115,6 +115,6 @@ class Repeating:
         for source in planned.sources:
             key = what, kind, zlib.crc32(source.name.encode()) % N_VARIANTS
             if key not in self._known:
-                one = Planned(planned.name, source.shape, (source,), planned.role)
+                one = Planned(planned.name, source.shape, (source,))
                 self._known[key] = list(tensor_blocks(one, tensors, kind))
             yield from self._known[key]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyomni.convert.json_config import Config
 from pyomni.convert.plan import Planned, copy, stack
-from pyomni.convert.tensors_talker import LayerRoles, Stack
+from pyomni.convert.tensors_talker import Stack
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 
@@ -62,24 +62,24 @@ class MoeStack(Stack):
         """GGUF keys and their values."""
         return {key: value for key, value in super().keys(prefix).items() if key != f"{prefix}.n_ff"}
 
-    def feed_forward(self, out: str, source: str, roles: LayerRoles) -> list[Planned]:
+    def feed_forward(self, out: str, source: str) -> list[Planned]:
         """Router, stacked experts, and the shared expert with its gate; `out` and `source` end with a dot."""
         n_embd, n_ff, shared = self.n_embd, self.n_ff_expert, self.n_ff_shared
         planned = [copy(f"{out}ffn_gate_inp.weight", f"{source}gate.weight", (self.n_expert, n_embd))]
         matrices = (
-            ("gate", (n_ff, n_embd), roles.bulk),
-            ("up", (n_ff, n_embd), roles.bulk),
-            ("down", (n_embd, n_ff), roles.down),
+            ("gate", (n_ff, n_embd)),
+            ("up", (n_ff, n_embd)),
+            ("down", (n_embd, n_ff)),
         )
-        for name, shape, role in matrices:
+        for name, shape in matrices:
             each = [f"{source}experts.{e}.{name}_proj.weight" for e in range(self.n_expert)]
-            planned.append(stack(f"{out}ffn_{name}_exps.weight", each, shape, role))
+            planned.append(stack(f"{out}ffn_{name}_exps.weight", each, shape))
         if shared:
             s = source + "shared_expert"
             planned += [
                 copy(f"{out}ffn_gate_inp_shexp.weight", f"{s}_gate.weight", (1, n_embd), out=(n_embd,)),
-                copy(f"{out}ffn_gate_shexp.weight", f"{s}.gate_proj.weight", (shared, n_embd), roles.shared),
-                copy(f"{out}ffn_up_shexp.weight", f"{s}.up_proj.weight", (shared, n_embd), roles.shared),
-                copy(f"{out}ffn_down_shexp.weight", f"{s}.down_proj.weight", (n_embd, shared), roles.shared),
+                copy(f"{out}ffn_gate_shexp.weight", f"{s}.gate_proj.weight", (shared, n_embd)),
+                copy(f"{out}ffn_up_shexp.weight", f"{s}.up_proj.weight", (shared, n_embd)),
+                copy(f"{out}ffn_down_shexp.weight", f"{s}.down_proj.weight", (n_embd, shared)),
             ]
         return planned

@@ -5,23 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, copy
+from pyomni.convert.plan import Planned, copy
 from pyomni.convert.writer import Value
 from pyomni.errors import UnsupportedModel
 
-__all__ = ["CodePredictor", "LayerRoles", "Stack", "Talker"]
+__all__ = ["CodePredictor", "Stack", "Talker"]
 
 MAX_LAYERS, MAX_GROUPS = 512, 256
-
-
-@dataclass(frozen=True)
-class LayerRoles:
-    """Roles of a decoder layer's matrices."""
-
-    attention: Role = Role.MATRIX
-    bulk: Role = Role.BULK  # MLP or experts
-    down: Role = Role.BULK  # their last matrix
-    shared: Role = Role.BULK  # a shared expert
 
 
 @dataclass(frozen=True)
@@ -66,41 +56,40 @@ class Stack:
         """GGUF keys and their values."""
         return {f"{prefix}.{name}": value for name, value in vars(self).items()}
 
-    def attention(self, out: str, source: str, role: Role) -> list[Planned]:
+    def attention(self, out: str, source: str) -> list[Planned]:
         """The four projections; `out` and `source` end with a dot."""
         q, kv = self.n_head * self.head_dim, self.n_head_kv * self.head_dim
         return [
-            copy(f"{out}attn_q.weight", f"{source}q_proj.weight", (q, self.n_embd), role),
-            copy(f"{out}attn_k.weight", f"{source}k_proj.weight", (kv, self.n_embd), role),
-            copy(f"{out}attn_v.weight", f"{source}v_proj.weight", (kv, self.n_embd), role),
-            copy(f"{out}attn_output.weight", f"{source}o_proj.weight", (self.n_embd, q), role),
+            copy(f"{out}attn_q.weight", f"{source}q_proj.weight", (q, self.n_embd)),
+            copy(f"{out}attn_k.weight", f"{source}k_proj.weight", (kv, self.n_embd)),
+            copy(f"{out}attn_v.weight", f"{source}v_proj.weight", (kv, self.n_embd)),
+            copy(f"{out}attn_output.weight", f"{source}o_proj.weight", (self.n_embd, q)),
         ]
 
-    def mlp(self, out: str, source: str, role: Role, down: Role) -> list[Planned]:
+    def mlp(self, out: str, source: str) -> list[Planned]:
         """SwiGLU's three matrices."""
         return [
-            copy(f"{out}ffn_gate.weight", f"{source}gate_proj.weight", (self.n_ff, self.n_embd), role),
-            copy(f"{out}ffn_up.weight", f"{source}up_proj.weight", (self.n_ff, self.n_embd), role),
-            copy(f"{out}ffn_down.weight", f"{source}down_proj.weight", (self.n_embd, self.n_ff), down),
+            copy(f"{out}ffn_gate.weight", f"{source}gate_proj.weight", (self.n_ff, self.n_embd)),
+            copy(f"{out}ffn_up.weight", f"{source}up_proj.weight", (self.n_ff, self.n_embd)),
+            copy(f"{out}ffn_down.weight", f"{source}down_proj.weight", (self.n_embd, self.n_ff)),
         ]
 
-    def feed_forward(self, out: str, source: str, roles: LayerRoles) -> list[Planned]:
+    def feed_forward(self, out: str, source: str) -> list[Planned]:
         """What follows the second norm of a layer; `out` and `source` end with a dot."""
-        return self.mlp(out, source, roles.bulk, roles.down)
+        return self.mlp(out, source)
 
-    def tensors(self, prefix: str, source: str, roles: LayerRoles | None = None) -> list[Planned]:
+    def tensors(self, prefix: str, source: str) -> list[Planned]:
         """All layers and the output norm of a language model."""
-        roles = roles or LayerRoles()
         planned: list[Planned] = []
         for i in range(self.n_layer):
             o, s = f"{prefix}.blk.{i}.", f"{source}.layers.{i}."
             planned += [
                 copy(f"{o}attn_norm.weight", f"{s}input_layernorm.weight", (self.n_embd,)),
-                *self.attention(o, f"{s}self_attn.", roles.attention),
+                *self.attention(o, f"{s}self_attn."),
                 copy(f"{o}attn_q_norm.weight", f"{s}self_attn.q_norm.weight", (self.head_dim,)),
                 copy(f"{o}attn_k_norm.weight", f"{s}self_attn.k_norm.weight", (self.head_dim,)),
                 copy(f"{o}ffn_norm.weight", f"{s}post_attention_layernorm.weight", (self.n_embd,)),
-                *self.feed_forward(o, f"{s}mlp.", roles),
+                *self.feed_forward(o, f"{s}mlp."),
             ]
         planned.append(copy(f"{prefix}.output_norm.weight", f"{source}.norm.weight", (self.n_embd,)))
         return planned
@@ -142,22 +131,17 @@ class Talker:
 
     def tensors(self) -> list[Planned]:
         """GGUF tensors, in file order."""
-        t, n_embd, text, matrix = "talker.", self.stack.n_embd, self.text_n_embd, Role.MATRIX
+        t, n_embd, text = "talker.", self.stack.n_embd, self.text_n_embd
         codes = (self.n_vocab, n_embd)
         fc = "talker.text_projection.linear_fc"
         return [
-            copy(
-                t + "text_embd.weight",
-                t + "model.text_embedding.weight",
-                (self.text_n_vocab, text),
-                Role.TABLE,
-            ),
-            copy(t + "text_proj.fc1.weight", fc + "1.weight", (text, text), matrix),
+            copy(t + "text_embd.weight", t + "model.text_embedding.weight", (self.text_n_vocab, text)),
+            copy(t + "text_proj.fc1.weight", fc + "1.weight", (text, text)),
             copy(t + "text_proj.fc1.bias", fc + "1.bias", (text,)),
-            copy(t + "text_proj.fc2.weight", fc + "2.weight", (n_embd, text), matrix),
+            copy(t + "text_proj.fc2.weight", fc + "2.weight", (n_embd, text)),
             copy(t + "text_proj.fc2.bias", fc + "2.bias", (n_embd,)),
-            copy(t + "codec_embd.weight", t + "model.codec_embedding.weight", codes, Role.TABLE),
-            copy(t + "codec_head.weight", t + "codec_head.weight", codes, Role.FINE),
+            copy(t + "codec_embd.weight", t + "model.codec_embedding.weight", codes),
+            copy(t + "codec_head.weight", t + "codec_head.weight", codes),
             *self.stack.tensors("talker", "talker.model"),
         ]
 
@@ -202,8 +186,8 @@ class CodePredictor:
             c + "input_proj": self.input_proj,
         }
 
-    def tensors(self, table: Role = Role.TABLE, head: Role = Role.FINE) -> list[Planned]:
-        """GGUF tensors, in file order; `table` and `head`: roles of each group's embedding and head."""
+    def tensors(self) -> list[Planned]:
+        """GGUF tensors, in file order."""
         o, s, n_embd = "code_predictor.", "talker.code_predictor.", self.stack.n_embd
         planned: list[Planned] = []
         for k in range(self.n_groups - 1):
@@ -212,18 +196,16 @@ class CodePredictor:
                     f"{o}codec_embd.{k}.weight",
                     f"{s}model.codec_embedding.{k}.weight",
                     (self.n_vocab, self.n_embd_in),
-                    table,
                 ),
-                copy(f"{o}codec_head.{k}.weight", f"{s}lm_head.{k}.weight", (self.n_vocab, n_embd), head),
+                copy(f"{o}codec_head.{k}.weight", f"{s}lm_head.{k}.weight", (self.n_vocab, n_embd)),
             ]
         if self.input_proj:
             proj = s + "small_to_mtp_projection"
             planned += [
-                copy(o + "input_proj.weight", proj + ".weight", (n_embd, self.n_embd_in), Role.FINE),
+                copy(o + "input_proj.weight", proj + ".weight", (n_embd, self.n_embd_in)),
                 copy(o + "input_proj.bias", proj + ".bias", (n_embd,)),
             ]
-        roles = LayerRoles(Role.FINE, Role.FINE, Role.WIDE_MATRIX)
-        return planned + self.stack.tensors("code_predictor", s + "model", roles)
+        return planned + self.stack.tensors("code_predictor", s + "model")
 
 
 def check_attention(c: Config, activation: str) -> None:

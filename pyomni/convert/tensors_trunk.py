@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pyomni.convert.json_config import Config
-from pyomni.convert.plan import Planned, Role, copy, relayout, snake, transposed
+from pyomni.convert.plan import Planned, copy, relayout, snake, transposed
 from pyomni.convert.tensors_talker import Stack
 from pyomni.convert.writer import Value
 
@@ -134,10 +134,10 @@ class Trunk:
             o, s = f"{self.name}.blk.{i}.", f"{t}layers.{i}."
             planned += [
                 copy(f"{o}attn_norm.weight", f"{s}input_layernorm.weight", (n_embd,)),
-                *self.stack.attention(o, f"{s}self_attn.", Role.FLOAT),
+                *self.stack.attention(o, f"{s}self_attn."),
                 copy(f"{o}attn_scale.weight", f"{s}self_attn_layer_scale.scale", (n_embd,)),
                 copy(f"{o}ffn_norm.weight", f"{s}post_attention_layernorm.weight", (n_embd,)),
-                *self.stack.mlp(o, f"{s}mlp.", Role.FLOAT, Role.FLOAT),
+                *self.stack.mlp(o, f"{s}mlp."),
                 copy(f"{o}ffn_scale.weight", f"{s}mlp_layer_scale.scale", (n_embd,)),
             ]
         planned.append(copy(f"{self.name}.output_norm.weight", t + "norm.weight", (n_embd,)))

@@ -21,7 +21,7 @@ from pyomni.convert.policy import n_bytes, tensor_type
 from pyomni.convert.safetensors_file import StoredTensor
 from pyomni.errors import ModelFileError
 
-__all__ = ["File", "Progress", "Value", "add_key", "write_files", "write_gguf"]
+__all__ = ["File", "Progress", "Value", "add_key", "beside", "write_files", "write_gguf"]
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 Progress = Callable[[str, int, int], object]
@@ -82,18 +82,19 @@ def write_files(
     UnsupportedModel
         A K type where the compiled module is not there.
     """
-    total, done = sum(_size(planned, file_type) for file in files for planned in file.plan), 0
+    kinds = {planned: _kind(arch, planned, file_type) for file in files for planned in file.plan}
+    total, done = sum(n_bytes(planned.shape, kind) for planned, kind in kinds.items()), 0
 
     def count(planned: Planned) -> None:
         nonlocal done
-        done += _size(planned, file_type)
+        done += n_bytes(planned.shape, kinds[planned])
         if progress:
             progress(planned.name, done, total)
 
     with contextlib.ExitStack() as stack:
         for file in files:
-            part = stack.enter_context(_beside(file.path, total - done))
-            _write(part, arch, file, tensors, file_type, count, blocks)
+            part = stack.enter_context(beside(file.path, total - done))
+            _write(part, arch, file, tensors, kinds, count, blocks)
 
 
 def _write(
@@ -101,12 +102,12 @@ def _write(
     arch: str,
     file: File,
     tensors: Mapping[str, StoredTensor],
-    file_type: str,
+    kinds: Mapping[Planned, GGMLQuantizationType],
     count: Callable[[Planned], None],
     blocks: Blocks,
 ) -> None:
     writer = GGUFWriter(part, arch)
-    types = [tensor_type(planned.role, planned.shape, file_type) for planned in file.plan]
+    types = [kinds[planned] for planned in file.plan]
     try:
         for key, value in file.keys.items():
             add_key(writer, key, value)
@@ -130,8 +131,10 @@ def _write(
         writer.close()
 
 
-def _size(planned: Planned, file_type: str) -> int:
-    return n_bytes(planned.shape, tensor_type(planned.role, planned.shape, file_type))
+def _kind(arch: str, planned: Planned, file_type: str) -> GGMLQuantizationType:
+    if planned.stored is not None:
+        return planned.stored
+    return tensor_type(arch, planned.name, planned.shape, file_type)
 
 
 def add_key(writer: GGUFWriter, key: str, value: Value) -> None:
@@ -164,7 +167,7 @@ def _forget_killed(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _beside(out: Path, n_needed: int) -> Iterator[Path]:
+def beside(out: Path, n_needed: int) -> Iterator[Path]:
     """A path beside `out` that becomes `out` when the block ends well, and goes away when it does not."""
     folder = out.parent
     if not folder.is_dir():

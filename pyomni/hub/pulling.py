@@ -10,7 +10,6 @@ from pathlib import Path
 from gguf import GGMLQuantizationType
 
 from pyomni.convert import FILE_TYPES, convert_files
-from pyomni.convert.plan import Role
 from pyomni.convert.policy import check_type, n_bytes
 from pyomni.errors import ArgumentError, DownloadError, OutputFileError
 from pyomni.folders import models_folder
@@ -147,7 +146,7 @@ def _convert(folder: Path, name: Name, place: Path, revision: str, progress: Pro
 
 def _size_after(weights: Iterable[RemoteFile], kind: str) -> int:
     """About how many bytes the conversion writes: BF16 weights become the type, a codec stays as it is."""
-    bulk = FILE_TYPES[kind][1].get(Role.BULK, GGMLQuantizationType.F32)
+    bulk = FILE_TYPES[kind].kinds[Role.BULK]
     scale = n_bytes((256,), bulk) / n_bytes((256,), GGMLQuantizationType.BF16)
     return sum(
         int((file.size or 0) * (1 if file.path.startswith(f"{CODEC}/") else scale)) for file in weights
