@@ -38,7 +38,9 @@ def quantize(kind: str, rows: ArrayLike, importance: ArrayLike | None = None) ->
     given = array_of(rows, np.float32, 2, "rows")
     weights = None if importance is None else array_of(importance, np.float32, 1, "importances")
     if weights is not None and weights.size != given.shape[1]:
-        raise ArgumentError(f"{weights.size} importances were given, expected one of each of {given.shape[1]} columns")
+        raise ArgumentError(
+            f"{weights.size} importances were given, expected one of each of {given.shape[1]} columns"
+        )
     n_out = ffi.new("int64_t *")
     given_pointers = pointer_to(given, "float *"), *given.shape, pointer_to(weights, "float *")
     with checked() as call:

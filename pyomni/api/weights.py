@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +46,8 @@ class Weights:
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
         from pyomni._binding import Device
 
+        #: Called with each language model that is opened and its component's name; what it returns is used.
+        self.watch: Callable[[str, DecoderLM], DecoderLM] | None = None
         self._where, self._closed = dict(where), False
         self._kv, self._experts, self._packed = kv, experts, packed
         self._models: dict[str, Model] = {}
@@ -83,13 +85,18 @@ class Weights:
         """Return whether a file holds a component."""
         return name in self._where
 
+    def files(self) -> list[Path]:
+        """Return the files the components are in."""
+        return list(dict.fromkeys(self._where.values()))
+
     def open_lm(self, name: str, n_ctx: int, n_lanes: int) -> DecoderLM:
         """Open a session of ``thinker``, ``talker`` or ``code_predictor``."""
         from pyomni.components.lm import DecoderLM
 
         # a code predictor forgets every frame: there is nothing to save
         kv = "f32" if name == "code_predictor" else self._kv
-        return DecoderLM(self.model(name), n_ctx, n_lanes, kv)
+        opened = DecoderLM(self.model(name), n_ctx, n_lanes, kv)
+        return opened if self.watch is None else self.watch(name, opened)
 
     def open_codec_decoder(self, name: str = "codec_decoder") -> CodecDecoder:
         """Open a session of ``codec_decoder``, or of ``code2wav``, with one lane."""

@@ -15,19 +15,26 @@ from numpy.typing import NDArray
 
 from pyomni.convert.floats import f32_to_bf16
 from pyomni.convert.plan import Planned
+from pyomni.convert.policy import PLAIN
 from pyomni.convert.safetensors_file import StoredTensor
 from pyomni.errors import ModelFormatError, UnsupportedModel
 
-__all__ = ["tensor_blocks"]
+__all__ = ["Importances", "tensor_blocks"]
 
 Type = GGMLQuantizationType
 Bytes = NDArray[np.generic]
+Row = NDArray[np.float32]
+Importances = Mapping[str, Row]
 BLOCK = 1 << 20  # elements converted at once: 4 MiB as float32
-PLAIN = (Type.F32, Type.F16, Type.BF16)
 MAX_WORKERS = 8
 
 
-def tensor_blocks(planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type) -> Iterator[Bytes]:
+def tensor_blocks(
+    planned: Planned,
+    tensors: Mapping[str, StoredTensor],
+    kind: Type,
+    importances: Importances | None = None,
+) -> Iterator[Bytes]:
     """The tensor's bytes in file order.
 
     Parameters
@@ -35,6 +42,8 @@ def tensor_blocks(planned: Planned, tensors: Mapping[str, StoredTensor], kind: T
     planned : what to make
     tensors : what its sources name
     kind : the type it gets; rows are whole blocks of it
+    importances : by the tensor's name, float32 [matrices in it, length of a row]: how much an error in each
+        column costs. Only where nothing is relaid; a tensor that is not there is quantised without
 
     Raises
     ------
@@ -43,7 +52,7 @@ def tensor_blocks(planned: Planned, tensors: Mapping[str, StoredTensor], kind: T
     ModelFormatError
         A weight is not finite, or too large for the type.
     UnsupportedModel
-        A K type where the compiled module is not there: gguf-py only reads those.
+        A K type or importances where the compiled module is not there: gguf-py only reads those.
     """
     if planned.build is not None:
         arrays = [tensors[s.name].f32().reshape(s.shape) for s in planned.sources]
@@ -51,52 +60,76 @@ def tensor_blocks(planned: Planned, tensors: Mapping[str, StoredTensor], kind: T
         assert values.shape == planned.shape, (planned.name, values.shape, planned.shape)
         yield _encode(values.reshape(-1, planned.shape[-1]), kind, planned.sources[0].name, tensors)
     elif kind in PLAIN:
-        for name, begin, end in _stretches(planned):
+        for name, begin, end, _ in _stretches(planned):
             yield _stretch(planned, tensors, kind, name, begin, end)
     else:
-        yield from _in_parallel(planned, tensors, kind)
+        yield from _in_parallel(planned, tensors, kind, (importances or {}).get(planned.name))
 
 
-def _in_parallel(planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type) -> Iterator[Bytes]:
+def _in_parallel(
+    planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type, importance: Row | None
+) -> Iterator[Bytes]:
     """Stretches by several threads, in order: finding the scales of blocks takes most of a conversion."""
     n_workers = min(MAX_WORKERS, os.cpu_count() or 1)
-    stretches = _stretches(planned)
+    stretches = _stretches(planned, 1 if importance is None else len(importance))
     waiting: deque[Future[Bytes]] = deque()
     with ThreadPoolExecutor(n_workers) as pool:
+
+        def begin_on(n: int) -> None:
+            for name, begin, end, matrix in islice(stretches, n):
+                row = None if importance is None else importance[matrix]
+                waiting.append(pool.submit(_stretch, planned, tensors, kind, name, begin, end, row))
+
         try:
-            for name, begin, end in islice(stretches, n_workers + 1):
-                waiting.append(pool.submit(_stretch, planned, tensors, kind, name, begin, end))
+            begin_on(n_workers + 1)
             while waiting:
                 yield waiting.popleft().result()
-                for name, begin, end in islice(stretches, 1):
-                    waiting.append(pool.submit(_stretch, planned, tensors, kind, name, begin, end))
+                begin_on(1)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _stretches(planned: Planned) -> Iterator[tuple[str, int, int]]:
-    """(source, begin, end) of whole rows, about `BLOCK` elements each."""
+def _stretches(planned: Planned, n_matrices: int = 1) -> Iterator[tuple[str, int, int, int]]:
+    """(source, begin, end, matrix) of whole rows, about `BLOCK` elements or to the end of a matrix."""
     width = planned.shape[-1]
-    step = max(1, BLOCK // width) * width
+    step, size = max(1, BLOCK // width) * width, planned.n_elements // n_matrices
+    done = 0  # elements of the sources before
     for source in planned.sources:
-        n = prod(source.shape)
-        for begin in range(0, n, step):
-            yield source.name, begin, min(begin + step, n)
+        begin, n = 0, prod(source.shape)
+        while begin < n:
+            matrix = (done + begin) // size
+            end = min(begin + step, n, (matrix + 1) * size - done)
+            yield source.name, begin, end, matrix
+            begin = end
+        done += n
 
 
 def _stretch(
-    planned: Planned, tensors: Mapping[str, StoredTensor], kind: Type, name: str, begin: int, end: int
+    planned: Planned,
+    tensors: Mapping[str, StoredTensor],
+    kind: Type,
+    name: str,
+    begin: int,
+    end: int,
+    importance: Row | None = None,
 ) -> Bytes:
     stored = tensors[name]
     if kind is not Type.BF16 or stored.dtype != "BF16":
-        return _encode(stored.f32(begin, end).reshape(-1, planned.shape[-1]), kind, name, tensors)
+        rows = stored.f32(begin, end).reshape(-1, planned.shape[-1])
+        return _encode(rows, kind, name, tensors, importance)
     bits = np.ascontiguousarray(stored.raw(begin, end))
     if ((bits & np.uint16(0x7F80)) == 0x7F80).any():  # exponent all ones: infinite or no number
         raise _not_finite(name, stored)
     return bits
 
 
-def _encode(values: NDArray[np.float32], kind: Type, name: str, tensors: Mapping[str, StoredTensor]) -> Bytes:
+def _encode(
+    values: NDArray[np.float32],
+    kind: Type,
+    name: str,
+    tensors: Mapping[str, StoredTensor],
+    importance: Row | None = None,
+) -> Bytes:
     """Rows of float32 in the bytes of a ggml type; `name`: the source they are of."""
     if not np.isfinite(values).all():
         raise _not_finite(name, tensors[name])
@@ -115,10 +148,12 @@ def _encode(values: NDArray[np.float32], kind: Type, name: str, tensors: Mapping
     quantize = _native()
     if quantize is not None:
         try:
-            return quantize(kind.name, values)
+            return quantize(kind.name, values, importance)
         except ModelFormatError as error:
             raise ModelFormatError(f"{tensors[name].path}: tensor {name!r}: {error}") from error
     try:
+        if importance is not None:
+            raise NotImplementedError
         return quants.quantize(np.ascontiguousarray(values), kind)
     except NotImplementedError as error:
         raise UnsupportedModel(
@@ -127,7 +162,7 @@ def _encode(values: NDArray[np.float32], kind: Type, name: str, tensors: Mapping
         ) from error
 
 
-def _native() -> Callable[[str, NDArray[np.float32]], NDArray[np.uint8]] | None:
+def _native() -> Callable[[str, Row, Row | None], NDArray[np.uint8]] | None:
     """ggml's own quantization, many times faster than numpy's; None where nothing was compiled."""
     try:
         from pyomni._binding import quantize

@@ -101,9 +101,9 @@ _ROLES = tuple(role for role in Role if role is not Role.FLOAT)
 _HALF = {Role.DELICATE: Type.BF16, Role.WIDE: Type.BF16}
 _BEST = {Role.MATRIX: Type.Q6_K, Role.FINE: Type.Q8_0, Role.TABLE: Type.Q8_0, **_HALF}
 
-# WIDE is the code predictor's ffn_down, whose input reaches 1.5e5: a CPU product with an F16 weight rounds its
-# input to F16, whose largest value is 65504, and the codes turn to garbage. FLOAT tensors are F32 in every
-# file: SnakeBeta takes exponentials, and a codebook row that moves changes every code after it. In the
+# WIDE is the code predictor's ffn_down, whose input reaches 1.5e5: a CPU product with an F16 weight rounds
+# its input to F16, whose largest value is 65504, and the codes turn to garbage. FLOAT tensors are F32 in
+# every file: SnakeBeta takes exponentials, and a codebook row that moves changes every code after it. In the
 # smallest types the bulk is small and what little remains is a step or two better, as is usual.
 FILE_TYPES: dict[str, FileType] = {
     "f32": FileType(0, dict.fromkeys(_ROLES, Type.F32)),

@@ -10,7 +10,7 @@ from pathlib import Path
 from gguf import GGMLQuantizationType
 
 from pyomni.convert import FILE_TYPES, convert_files
-from pyomni.convert.policy import check_type, n_bytes
+from pyomni.convert.policy import Role, check_type, n_bytes
 from pyomni.errors import ArgumentError, DownloadError, OutputFileError
 from pyomni.folders import models_folder
 from pyomni.hub import remote, store

@@ -128,6 +128,10 @@ class Metadata(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def kind(self, key: Text) -> Text:
+        """The stored type of a key that is there, such as ``u32`` or ``arr[str]``."""
+        return self._values[key][0]
+
     def u32(self, key: Text) -> int:
         """A count. Raises ModelFormatError where the key is missing or of another type, as all getters do."""
         return int(self._typed(key, "u32"))

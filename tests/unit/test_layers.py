@@ -23,7 +23,7 @@ PYTHON_LAYERS = (
     {"convert"},
     {"hub", "toy"},
     {"api"},
-    {"batch", "bench", "compat", "verify"},
+    {"batch", "bench", "compat", "imatrix", "verify"},
     {"doctor"},
     {"cli", "server"},
     {"__main__"},
@@ -32,7 +32,7 @@ PYTHON_LAYERS = (
 PYTHON_ONLY = {
     "_binding": {"errors", "_native"},
     "components": {"_binding", "errors"},
-    "convert": {"_binding", "errors", "siblings"},
+    "convert": {"_binding", "digests", "errors", "metadata", "siblings"},
 }
 
 CPP_LAYERS = ("core", "kernels", "blocks", "components", "verbs", "api.cpp")
