@@ -7,8 +7,9 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyomni.errors import (
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 USAGE, MODEL, INPUT, RESOURCE, FAILED, INTERRUPTED = 2, 3, 4, 5, 6, 130
 
 #: Those of `pyomni.convert`, which is too slow to import for a line of help; a test holds them equal.
-FILE_TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k")
+FILE_TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4_nl")
 
 #: First match wins; anything else is a bug and ends with 1.
 EXIT_CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
@@ -162,6 +163,17 @@ def message(args: argparse.Namespace, text: str) -> None:
 def print_json(value: dict[str, Any]) -> None:
     """Print one object on one line."""
     print(json.dumps(value, ensure_ascii=False))
+
+
+def report_files(args: argparse.Namespace, files: Sequence[Path]) -> None:
+    """Say which model files were written: `args.output` and its siblings, of `args.type`."""
+    sizes = {str(path): path.stat().st_size for path in files}
+    if args.json:
+        n_bytes = sum(sizes.values())
+        print_json({"output": args.output, "type": args.type, "bytes": n_bytes, "files": list(sizes)})
+    elif not args.quiet:
+        for name, n_bytes in sizes.items():
+            print(f"{name}: {n_bytes / 1e6:.1f} MB, {args.type}")
 
 
 def open_model(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from functools import partial
 from typing import Any
 
-from pyomni.cli.common import FILE_TYPES, flags, print_json
+from pyomni.cli.common import FILE_TYPES, flags, report_files
+from pyomni.cli.progress import ByteBar
 
 EXAMPLE = """\
 example:
@@ -52,35 +53,14 @@ def run(args: argparse.Namespace) -> int:
     """Convert."""
     from pyomni.convert import convert_files
 
-    bar: Any = None
-
-    def progress(name: str, done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
-            from tqdm import tqdm
-
-            bar = tqdm(total=total, unit="B", unit_scale=True, file=sys.stderr, leave=False)
-        bar.set_postfix_str(name)
-        bar.update(done - bar.n)
-
-    show = not args.quiet and not args.json and sys.stderr.isatty()
-    try:
+    with ByteBar(show=not args.quiet and not args.json) as bar:
         files = convert_files(
             args.source,
             args.output,
             args.type,
-            progress if show else None,
+            partial(bar.stage, "convert"),
             codec=args.codec,
             encoder=args.encoder,
         )
-    finally:
-        if bar is not None:
-            bar.close()
-    sizes = {str(path): path.stat().st_size for path in files}
-    if args.json:
-        n_bytes = sum(sizes.values())
-        print_json({"output": args.output, "type": args.type, "bytes": n_bytes, "files": list(sizes)})
-    elif not args.quiet:
-        for name, n_bytes in sizes.items():
-            print(f"{name}: {n_bytes / 1e6:.1f} MB, {args.type}")
+    report_files(args, files)
     return 0

@@ -13,7 +13,21 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pyomni import __version__
-from pyomni.cli import batch, bench, chat, convert, doctor, info, pull, speak, transcribe, verify, voices
+from pyomni.cli import (
+    batch,
+    bench,
+    chat,
+    convert,
+    doctor,
+    imatrix,
+    info,
+    pull,
+    quantize,
+    speak,
+    transcribe,
+    verify,
+    voices,
+)
 from pyomni.cli.common import EXIT_CODES, INTERRUPTED, CliError, Parser
 from pyomni.errors import PyOmniError
 
@@ -38,7 +52,8 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"pyomni {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    for module in (speak, batch, chat, transcribe, voices, info, pull, convert, doctor, verify, bench):
+    files = (pull, convert, quantize, imatrix)
+    for module in (speak, batch, chat, transcribe, voices, info, *files, doctor, verify, bench):
         module.add(verbs)
     return top
 

@@ -27,7 +27,7 @@ from pyomni.errors import ArgumentError, ModelFileError, ModelFormatError, Unsup
 from pyomni.metadata import Metadata, TensorInfo, checkpoint_fingerprint
 from pyomni.siblings import SIBLINGS, main_path, sibling_path
 
-__all__ = ["checkpoint_of", "quantize_files"]
+__all__ = ["checkpoint_of", "keys_of", "quantize_files", "stored_tensors"]
 
 Type = GGMLQuantizationType
 VALUES = ("u32", "f32", "bool", "str", "arr[i32]", "arr[f32]", "arr[str]")
@@ -88,12 +88,12 @@ def quantize_files(
     tensors: dict[str, StoredTensor] = {}
     for path, m in headers.items():
         keys: dict[str, Value] = {
-            **_keys(m),
+            **keys_of(m),
             "general.file_type": file_type_number(type),
             "pyomni.type": type,
         }
         plan = [_planned(arch, info, type) for info in m.tensors]
-        tensors |= {info.name: _stored(path, info) for info in m.tensors}
+        tensors |= stored_tensors(m)
         files.append(File(sources[path], {**keys, **note}, plan))
     importances = None if made is None else {name: seen.importance() for name, seen in made.seen.items()}
     write_files(files, arch, tensors, type, progress, partial(_blocks, importances=importances))
@@ -168,8 +168,14 @@ def _note(made: ImportanceFile, path: str | Path) -> dict[str, Value]:
     }
 
 
-def _keys(m: Metadata) -> dict[str, Value]:
-    """All keys but those the writer makes, and those of an earlier quantization."""
+def keys_of(m: Metadata) -> dict[str, Value]:
+    """All keys but those the writer makes, and those of an earlier quantization.
+
+    Raises
+    ------
+    ModelFormatError
+        A key of a type that `convert` does not write.
+    """
     keys: dict[str, Value] = {}
     for key in m:
         if key in ("general.architecture", "general.alignment") or key.startswith("quantize."):
@@ -189,10 +195,15 @@ def _planned(arch: str, info: TensorInfo, file_type: str) -> Planned:
     return Planned(info.name, shape, (Source(info.name, shape),), stored=now if wider else kind)
 
 
-def _stored(path: Path, info: TensorInfo) -> StoredTensor:
-    kind = GGMLQuantizationType[info.type.upper()]
-    make = StoredTensor if kind in PLAIN else Quantised
-    return make(path, kind.name, info.shape[::-1], info.offset)
+def stored_tensors(m: Metadata, prefix: str = "") -> dict[str, StoredTensor]:
+    """A GGUF's tensors whose names begin with `prefix`, where they lie; their types are floats or blocks."""
+    found: dict[str, StoredTensor] = {}
+    for info in m.tensors:
+        if info.name.startswith(prefix):
+            kind = GGMLQuantizationType[info.type.upper()]
+            make = StoredTensor if kind in PLAIN else Quantised
+            found[info.name] = make(m.path, kind.name, info.shape[::-1], info.offset)
+    return found
 
 
 @dataclass(frozen=True)

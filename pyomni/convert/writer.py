@@ -21,7 +21,7 @@ from pyomni.convert.policy import n_bytes, tensor_type
 from pyomni.convert.safetensors_file import StoredTensor
 from pyomni.errors import ModelFileError
 
-__all__ = ["File", "Progress", "Value", "add_key", "beside", "write_files", "write_gguf"]
+__all__ = ["File", "Progress", "Value", "add_key", "beside", "check_place", "write_files", "write_gguf"]
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 Progress = Callable[[str, int, int], object]
@@ -166,14 +166,25 @@ def _forget_killed(out: Path) -> None:
             continue  # it runs, as another user
 
 
+def check_place(out: Path) -> None:
+    """Refuse a file that cannot be written where it should.
+
+    Raises
+    ------
+    ModelFileError
+        Its folder is not there, or it is a folder itself.
+    """
+    if not out.parent.is_dir():
+        raise ModelFileError(f"{out}: cannot be written, {out.parent} is not a folder that is there")
+    if out.is_dir():
+        raise ModelFileError(f"{out}: is a folder, expected the name of a file to write")
+
+
 @contextlib.contextmanager
 def beside(out: Path, n_needed: int) -> Iterator[Path]:
     """A path beside `out` that becomes `out` when the block ends well, and goes away when it does not."""
     folder = out.parent
-    if not folder.is_dir():
-        raise ModelFileError(f"{out}: cannot be written, {folder} is not a folder that is there")
-    if out.is_dir():
-        raise ModelFileError(f"{out}: is a folder, expected the name of a file to write")
+    check_place(out)
     part = folder / f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         _forget_killed(out)
