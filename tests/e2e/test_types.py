@@ -19,7 +19,7 @@ OMNI = {"thinker__hidden": 256, "thinker__expert_ff": 256, "talker__hidden": 256
 SPEECH = {"hidden": 256, "ff": 256}
 # how far logits may be from those of F32, as a share of their length; measured: a third to a half of it. An
 # expert chosen otherwise is a jump, so two neighbouring types need not come in order.
-BOUNDS = {"q8_0": 0.08, "q6_k": 0.1, "q5_k": 0.15, "q4_k": 0.25}
+BOUNDS = {"q8_0": 0.08, "q6_k": 0.1, "q5_k": 0.15, "q4_k": 0.25, "q4_0": 0.3, "iq4_nl": 0.25}
 KINDS = ("f32", *BOUNDS)
 
 
@@ -73,7 +73,7 @@ def test_qwen3_tts_of_every_type_is_near(speech: dict[str, Path]) -> None:
     assert {"q4_k", "q6_k", "q8_0", "bf16", "f32"} <= types
 
 
-@pytest.mark.parametrize("kind", ["q6_k", "q5_k", "q4_k"])
+@pytest.mark.parametrize("kind", BOUNDS)
 def test_small_types_speak(speech: dict[str, Path], omni: dict[str, Path], kind: str) -> None:
     options = pyomni.SpeechOptions(seed=7, max_frames=4)
     with pyomni.load(speech[kind], device="cpu", threads=1) as model:

@@ -77,3 +77,29 @@ def test_values_a_scale_cannot_hold_are_refused(value: float) -> None:
     x[1, 7] = value
     with pytest.raises(errors.ModelFormatError, match="q4_k"):
         quantize("q4_k", x)
+
+
+@pytest.mark.parametrize("kind", [*K_TYPES, Type.Q4_0, Type.IQ4_NL])
+def test_importances_move_the_error_to_where_it_costs_less(kind: Type) -> None:
+    x, importance = rows(16, 512, 3), np.random.default_rng(4).gamma(0.3, 1, 512).astype(np.float32)
+    name = kind.name.lower()
+    plain, weighted = (
+        np.square(dequantize(found, kind) - x, dtype=np.float64)
+        for found in (quantize(name, x), quantize(name, x, importance))
+    )
+    assert (weighted * importance).sum() < 0.9 * (plain * importance).sum()
+    assert weighted.sum() > plain.sum()
+
+
+@pytest.mark.parametrize(
+    ("importance", "words"),
+    [
+        (np.ones(255), "255 importances were given, expected one of each of 256 columns"),
+        (np.full(256, -1.0), "not finite or below zero"),
+        (np.full(256, np.nan), "not finite or below zero"),
+        (np.ones((2, 256)), "expected 1 axes"),
+    ],
+)
+def test_importances_that_cannot_be(importance: np.ndarray, words: str) -> None:
+    with pytest.raises(errors.ArgumentError, match=words):
+        quantize("q4_k", rows(2, 256), importance)
