@@ -29,7 +29,8 @@ SIZES = {"n_layer": 2, "n_embd": 256, "n_ff": 512, "n_head": 4, "n_head_kv": 2, 
 RMS_EPS, ROPE_THETA = 1e-6, 10000.0
 
 #: Type to the largest relative difference that is normal: what the kernels round their input to decides it.
-TYPES = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2, "q8_0": 5e-2, "q6_k": 5e-2, "q5_k": 5e-2, "q4_k": 5e-2}
+TYPES = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
+TYPES |= dict.fromkeys(("q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4_nl"), 5e-2)
 #: On devices other than the CPU, where products of floats may be made of TF32 or of halves.
 ELSEWHERE = {**TYPES, "f32": 3e-3, "f16": 5e-3}
 BEARABLE = 4.0  # times that: a warning

@@ -24,7 +24,7 @@ KNOWN: dict[str, tuple[str, str]] = {
 }
 DEFAULT_TYPE = "q8_0"
 #: Which type is taken where none is named and the default one is not there.
-TYPES = ("q8_0", "bf16", "f16", "f32", "q6_k", "q5_k", "q4_k")
+TYPES = ("q8_0", "bf16", "f16", "f32", "q6_k", "q5_k", "q4_k", "iq4_nl", "q4_0")
 
 _BY_REPO = {repo.lower(): short for short, (repo, _) in KNOWN.items()}
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"  # "--" and ".." are refused below

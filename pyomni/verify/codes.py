@@ -47,7 +47,8 @@ SUFFIX = ".codes.npz"
 #: A margin that rounding of float32 cannot cross at the released sizes: logits there are within 1.4e-5.
 DECIDED = 1e-3
 #: By type, the share of choices that may differ; toys with random weights reach half of it (docs/parity.md).
-CHOICES = {"f32": 0.0, "f16": 0.02, "bf16": 0.05, "q8_0": 0.15, "q6_k": 0.2, "q5_k": 0.3, "q4_k": 0.4}
+CHOICES = {"f32": 0.0, "f16": 0.02, "bf16": 0.05, "q8_0": 0.15, "q6_k": 0.2, "q5_k": 0.3}
+CHOICES |= dict.fromkeys(("q4_k", "q4_0", "iq4_nl"), 0.4)
 #: Largest difference of samples: -80 dB of full scale. The codec is float32 in every type.
 SAMPLES = 1e-4
 

@@ -56,7 +56,8 @@ TOLERANCES = {
 #: products of rounded weights, and of inputs rounded to fit them, come to at toy size, where rows are
 #: short and an expert more or less counts. About twice the largest that was reached (docs/parity.md); a
 #: wrong kernel is off by the whole output.
-SHARES = {"f16": 0.01, "bf16": 0.03, "q8_0": 0.25, "q6_k": 0.25, "q5_k": 0.5, "q4_k": 0.5}
+SHARES = {"f16": 0.01, "bf16": 0.03, "q8_0": 0.25, "q6_k": 0.25}
+SHARES |= dict.fromkeys(("q5_k", "q4_k", "q4_0", "iq4_nl"), 0.5)
 
 #: What every type stores and computes in float32, or in numpy before a model runs.
 FLOAT_IN_EVERY_TYPE = frozenset(

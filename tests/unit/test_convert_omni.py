@@ -108,6 +108,8 @@ POLICY = {
     "q6_k": (Type.Q6_K, Type.Q6_K, Type.Q8_0, Type.BF16, Type.BF16),
     "q5_k": (Type.Q5_K, Type.Q6_K, Type.Q8_0, Type.BF16, Type.BF16),
     "q4_k": (Type.Q4_K, Type.Q6_K, Type.Q8_0, Type.BF16, Type.BF16),
+    "q4_0": (Type.Q4_0, Type.Q6_K, Type.Q8_0, Type.BF16, Type.BF16),
+    "iq4_nl": (Type.IQ4_NL, Type.Q6_K, Type.Q8_0, Type.BF16, Type.BF16),
 }
 # Talker experts' last matrix has rows of 384, here 96: no K type has such blocks.
 SHORT_ROWS = {"q6_k": Type.Q8_0, "q5_k": Type.Q5_1, "q4_k": Type.Q5_0}
