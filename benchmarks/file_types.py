@@ -27,9 +27,10 @@ import numpy.typing as npt
 import pyomni
 from pyomni.bench import bench_speech, where
 from pyomni.components.lm import CODEC, DecoderLM, Step
-from pyomni.convert import FILE_TYPES, quantize_files
-from pyomni.convert.importance import write_importance
+from pyomni.convert import FILE_TYPES
 from pyomni.imatrix import collect
+from pyomni.quantize import quantize_files
+from pyomni.quantize.importance import write_importance
 
 HERE = Path(__file__).parent
 TYPES = tuple(kind for kind in FILE_TYPES if kind not in ("f32", "f16"))

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from pyomni.api import OmniModel, load
 from pyomni.components.lm import CODEC, DecoderLM, Step
-from pyomni.convert.importance import ImportanceFile, Seen
 from pyomni.convert.policy import Role, role_of
-from pyomni.convert.quantize import checkpoint_of
 from pyomni.errors import ArgumentError
 from pyomni.metadata import Metadata
 from pyomni.options import Draw, SpeechOptions
+from pyomni.quantize.files import checkpoint_of
+from pyomni.quantize.importance import ImportanceFile, Seen
 from pyomni.sampling import pick
 
 __all__ = ["Listener", "collect"]

@@ -48,9 +48,9 @@ def add(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Collect and write."""
     from pyomni.api import model_path
-    from pyomni.convert.importance import write_importance
     from pyomni.convert.writer import check_place
     from pyomni.imatrix import collect
+    from pyomni.quantize.importance import write_importance
 
     texts = _texts(Path(args.texts))
     check_place(Path(args.output))  # now, not when the work is done

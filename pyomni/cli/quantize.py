@@ -43,7 +43,7 @@ def add(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Quantize."""
-    from pyomni.convert import quantize_files
+    from pyomni.quantize import quantize_files
 
     with ByteBar(show=not args.quiet and not args.json) as bar:
         files = quantize_files(

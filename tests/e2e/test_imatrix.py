@@ -16,10 +16,10 @@ from pyomni._binding import quantize
 from pyomni.api import SpeechModel
 from pyomni.cli import main
 from pyomni.components.lm import DecoderLM, Step
-from pyomni.convert import quantize_files
-from pyomni.convert.importance import ImportanceFile, Seen, read_importance, write_importance
 from pyomni.imatrix import PIECE, Listener, collect
 from pyomni.metadata import Metadata
+from pyomni.quantize import quantize_files
+from pyomni.quantize.importance import ImportanceFile, Seen, read_importance, write_importance
 
 TEXTS = ["Hello there.", "One two three four."]
 SPEECH = {"hidden": 256, "ff": 256, "n_groups": 4}

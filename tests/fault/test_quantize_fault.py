@@ -18,10 +18,11 @@ from tiny import tiny_gguf
 from tiny_omni import omni_gguf
 
 from pyomni.cli import main
-from pyomni.convert import encode, quantize_files, writer
-from pyomni.convert.importance import ImportanceFile, Seen, read_importance, write_importance
+from pyomni.convert import encode, writer
 from pyomni.errors import ArgumentError, ModelFileError, ModelFormatError, UnsupportedModel
 from pyomni.metadata import Metadata
+from pyomni.quantize import quantize_files
+from pyomni.quantize.importance import ImportanceFile, Seen, read_importance, write_importance
 
 Q = "talker.blk.0.attn_q.weight"
 
@@ -144,7 +145,7 @@ def test_control_c_leaves_nothing(source: Path) -> None:
     mark = source.with_name("half")
     code = (
         "import sys, time, pathlib\n"
-        "from pyomni.convert import quantize\n"
+        "from pyomni.quantize import files as quantize\n"
         "from pyomni.cli import main\n"
         "real = quantize.tensor_blocks\n"
         "def slow(*args, **how):\n"

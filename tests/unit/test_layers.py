@@ -21,7 +21,7 @@ PYTHON_LAYERS = (
     {"components"},
     {"pipelines"},
     {"convert"},
-    {"hub", "toy"},
+    {"hub", "quantize", "toy"},
     {"api"},
     {"batch", "bench", "compat", "imatrix", "verify"},
     {"doctor"},
@@ -32,7 +32,7 @@ PYTHON_LAYERS = (
 PYTHON_ONLY = {
     "_binding": {"errors", "_native"},
     "components": {"_binding", "errors"},
-    "convert": {"_binding", "digests", "errors", "metadata", "siblings"},
+    "convert": {"_binding", "errors", "siblings"},
 }
 
 CPP_LAYERS = ("core", "kernels", "blocks", "components", "verbs", "api.cpp")

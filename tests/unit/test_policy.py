@@ -8,10 +8,11 @@ import pytest
 from tiny import tiny_checkpoint, tiny_gguf
 from tiny_omni import omni_checkpoint, omni_gguf
 
-from pyomni.convert import FILE_TYPES, convert_files, quantize_files
+from pyomni.convert import FILE_TYPES, convert_files
 from pyomni.convert.docs import markdown
 from pyomni.convert.policy import RULES, SMALLER_BLOCKS, Role, role_of, tensor_type
 from pyomni.metadata import Metadata
+from pyomni.quantize import quantize_files
 
 # rows of whole K blocks, of whole small blocks alone (96, 288) and of neither (72)
 SPEECH = {"hidden": 256, "ff": 288, "cp_hidden": 32, "cp_ff": 72}

@@ -16,12 +16,12 @@ from gguf import GGMLQuantizationType
 
 from pyomni.convert.plan import Planned, Source
 from pyomni.convert.policy import file_type_number
-from pyomni.convert.quantize import keys_of, stored_tensors
 from pyomni.convert.safetensors_file import StoredTensor
 from pyomni.convert.tensors_talker import CodePredictor, Stack, Talker
 from pyomni.convert.writer import write_gguf
 from pyomni.folders import packaged_voice
 from pyomni.metadata import Metadata
+from pyomni.quantize.files import keys_of, stored_tensors
 
 WEIGHTS = Path(__file__).parent / "checkpoint" / "weights.safetensors"
 TRAINED = "talker/official."  # before the official names

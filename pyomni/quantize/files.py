@@ -18,13 +18,13 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 from numpy.typing import NDArray
 
 from pyomni.convert.encode import BLOCK, Importances, tensor_blocks
-from pyomni.convert.importance import ImportanceFile, check_importance, read_importance
 from pyomni.convert.plan import Planned, Source
 from pyomni.convert.policy import PLAIN, RULES, check_type, file_type_number, n_bytes, tensor_type
 from pyomni.convert.safetensors_file import StoredTensor
 from pyomni.convert.writer import File, Progress, Value, write_files
 from pyomni.errors import ArgumentError, ModelFileError, ModelFormatError, UnsupportedModel
 from pyomni.metadata import Metadata, TensorInfo, checkpoint_fingerprint
+from pyomni.quantize.importance import ImportanceFile, check_importance, read_importance
 from pyomni.siblings import SIBLINGS, main_path, sibling_path
 
 __all__ = ["checkpoint_of", "keys_of", "quantize_files", "stored_tensors"]
