@@ -106,11 +106,15 @@ class _Predictor(DecoderLM):
         return frame[None], total[None]
 
 
-def record(path: Path, texts: list[str], threads: int | None) -> list[I32]:
+def record(path: Path, texts: list[str], threads: int | None, most: int | None = None) -> list[I32]:
     """The codes of each text, spoken by a model as it speaks."""
     with pyomni.load(path, device="cpu", threads=threads) as model:
         return [
-            np.stack(list(model.codes(text, options=pyomni.SpeechOptions(seed=1 + i, guard=False))))
+            np.stack(
+                list(
+                    model.codes(text, options=pyomni.SpeechOptions(seed=1 + i, guard=False, max_frames=most))
+                )
+            )
             for i, text in enumerate(texts)
         ]
 
@@ -194,9 +198,16 @@ def quality(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
         said = lines_of(args.calibrate, args.n_calibrate)
         imatrix = folder / "imatrix.gguf"
         write_importance(
-            imatrix, collect(args.model, said, dataset=args.calibrate.name, threads=args.threads)
+            imatrix,
+            collect(
+                args.model,
+                said,
+                dataset=args.calibrate.name,
+                max_frames=args.max_frames,
+                threads=args.threads,
+            ),
         )
-    codes = record(args.model, texts, args.threads)
+    codes = record(args.model, texts, args.threads, args.max_frames)
     exact = logits_of(args.model, texts, codes, args.threads)
     first = [("f32", False, args.model)] if args.words else []
     for kind, weighted, path in [*first, *variants(args.model, folder, args.types, imatrix)]:
@@ -227,6 +238,7 @@ def main() -> None:
     q.add_argument("--n-texts", type=int, help="so many of them")
     q.add_argument("--calibrate", type=Path, help="texts for an importance matrix: none of those above")
     q.add_argument("--n-calibrate", type=int, default=200)
+    q.add_argument("--max-frames", type=int, help="of a text, at most")
     q.add_argument("--words", action="store_true", help="count word errors as well")
     s = verbs.add_parser("speed")
     s.add_argument("model", type=Path, help="f32 or bf16 GGUF of a model that speaks")

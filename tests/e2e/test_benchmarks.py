@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from thinker_for_llama_cpp import write_for_llama_cpp
+from tiny import tiny_gguf
 from tiny_omni import omni_gguf
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
@@ -22,9 +23,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def line(script: str, *args: object) -> dict[str, Any]:
+    [found] = lines(script, *args)
+    return found
+
+
+def lines(script: str, *args: object) -> list[dict[str, Any]]:
     command = [sys.executable, str(SCRIPTS / script), *map(str, args), "-t", "1"]
-    [text] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    return json.loads(text)
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(text) for text in run.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("apart", [0, 1])
@@ -50,3 +56,29 @@ def test_answers(path: Path) -> None:
     assert found["text_next"]["tokens"] == 5
     assert found["spoken_next"]["sound_s"] == pytest.approx((4 * 1920 - 555) / 24000, abs=0.01)
     assert {"talker", "code2wav"} <= set(found["loaded_mb"])
+
+
+def test_types_compared(tmp_path: Path) -> None:
+    voice = tiny_gguf(tmp_path / "voice.gguf", hidden=256, ff=256, n_groups=4)
+    said, heard = tmp_path / "said.txt", tmp_path / "calibration.txt"
+    said.write_text("Hello there.\nOne two.\n")
+    heard.write_text("Three four five.\n")
+    given = (voice, said, "--calibrate", heard, "--max-frames", 4, "--types", "bf16", "q4_k")
+    found = {(one["type"], one["imatrix"]): one for one in lines("file_types.py", "quality", *given)}
+    assert list(found) == [("bf16", False), ("q4_k", False), ("q4_k", True)]
+    near, far, weighted = found.values()
+    assert 0 < near["talker_rms"] < far["talker_rms"]
+    assert 0 <= near["talker_kl"] < far["talker_kl"]
+    assert len(near["agreement"]) == 4
+    assert near["agreement"][0] == 1.0
+    assert weighted["talker_rms"] != far["talker_rms"]
+    assert {"commit", "machine", "bytes", "predictor_max", "frames"} <= set(near)
+    turns = lines("file_types.py", "speed", voice, "--frames", 3, "--rounds", 2, "--types", "q8_0", "q4_0")
+    assert [(one["round"], one["type"]) for one in turns] == [
+        (0, "q8_0"),
+        (0, "q4_0"),
+        (1, "q8_0"),
+        (1, "q4_0"),
+    ]
+    assert all(one["rtf"] > 0 for one in turns)
+    assert not list(tmp_path.glob("pyomni-types-*"))
