@@ -93,7 +93,10 @@ def quantize_files(
             "pyomni.type": type,
         }
         plan = [_planned(arch, info, type) for info in m.tensors]
-        tensors |= stored_tensors(m)
+        here = stored_tensors(m)
+        if twice := sorted(tensors.keys() & here.keys()):
+            raise ModelFormatError(f"{path}: tensor {twice[0]!r} is in another of the model's files as well")
+        tensors |= here
         files.append(File(sources[path], {**keys, **note}, plan))
     importances = None if made is None else {name: seen.importance() for name, seen in made.seen.items()}
     write_files(files, arch, tensors, type, progress, partial(_blocks, importances=importances))
@@ -130,6 +133,11 @@ def _header(path: Path) -> Metadata:
 
 
 def _check_plain(m: Metadata, *, allow_requantize: bool) -> None:
+    for info in m.tensors:
+        if not info.shape or min(info.shape) < 1:
+            raise ModelFormatError(
+                f"{m.path}: tensor {info.name!r} has shape {list(info.shape)}, expected axes from 1"
+            )
     types = {info.type: info.name for info in reversed(m.tensors)}
     for kind, name in types.items():
         ours = Type.__members__.get(kind.upper())

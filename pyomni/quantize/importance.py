@@ -113,11 +113,9 @@ def read_importance(path: str | Path) -> ImportanceFile:
         if not name.endswith(SUMS):
             continue
         counted = tensors.get(name.removesuffix(SUMS) + COUNTS)
-        n_in, n = (*info.shape, 1)[:2]
-        shapes = (
-            info.shape in ((n_in,), (n_in, n)) and counted is not None and counted.shape in ((n,), (1, n))
-        )
-        if counted is None or not shapes or info.type != "f32" or counted.type != "f32":
+        n_in, n = (*info.shape, 1, 1)[:2]
+        fits = min(n_in, n) > 0 and info.shape in ((n_in,), (n_in, n)) and info.type == "f32"
+        if counted is None or not fits or counted.shape not in ((n,), (1, n)) or counted.type != "f32":
             other = "none" if counted is None else f"{counted.type} of shape {list(counted.shape)}"
             raise ModelFormatError(
                 f"{path}: tensor {name!r} is {info.type} of shape {list(info.shape)} with counts {other}, "
@@ -129,9 +127,10 @@ def read_importance(path: str | Path) -> ImportanceFile:
         seen[name.removesuffix(SUMS)] = Seen(sums.reshape(n, n_in), counts)
     if not seen:
         raise ModelFormatError(f"{path}: holds no sums, expected a tensor NAME{SUMS} for each matrix")
-    datasets, checkpoint = m.get("imatrix.datasets", ()), m.get("pyomni.checkpoint", "")
-    n_texts = m.get("imatrix.chunk_count", 0)
-    return ImportanceFile(seen, str(datasets[0]) if datasets else "", int(n_texts), str(checkpoint))
+    datasets = m.strings("imatrix.datasets")
+    n_texts = m.u32("imatrix.chunk_count") if "imatrix.chunk_count" in m else 0
+    checkpoint = m.str("pyomni.checkpoint") if "pyomni.checkpoint" in m else ""
+    return ImportanceFile(seen, datasets[0] if datasets else "", n_texts, checkpoint)
 
 
 def check_importance(made: ImportanceFile, path: str | Path, shapes: Mapping[str, tuple[int, ...]]) -> None:

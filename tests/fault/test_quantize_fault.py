@@ -61,15 +61,46 @@ def test_source_is_missing_or_none(source: Path) -> None:
     refused(short, ModelFormatError, "truncated")
 
 
-def test_another_architecture(source: Path) -> None:
-    path = source.with_name("other.gguf")
-    w = GGUFWriter(path, "llama")
-    w.add_tensor("a", np.zeros((2, 32), np.float32))
+def gguf(path: Path, arch: str, *tensors: tuple[str, np.ndarray]) -> Path:
+    w = GGUFWriter(path, arch)
+    if arch == "imatrix":
+        w.add_type(arch)
+    for name, values in tensors:
+        w.add_tensor(name, values)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+    return path
+
+
+def test_another_architecture(source: Path) -> None:
+    path = gguf(source.with_name("other.gguf"), "llama", ("a", np.zeros((2, 32), np.float32)))
     refused(path, UnsupportedModel, "'llama'", "'qwen3-tts'")
+
+
+def test_tensors_that_are_no_weights(source: Path) -> None:
+    for values, words in (
+        (np.zeros((2, 0), np.float32), "expected axes from 1"),
+        (np.zeros((2, 32), np.int32), "is i32, expected floats or blocks"),
+        (np.zeros((2, 32), np.float64), "is f64, expected floats or blocks"),
+    ):
+        path = gguf(source.with_name("other.gguf"), "qwen3-tts", ("talker.blk.0.attn_q.weight", values))
+        refused(path, ModelFormatError, "attn_q", words)
+
+
+def test_a_tensor_in_two_of_the_files(tmp_path: Path) -> None:
+    values = "talker.codec_head.weight", np.zeros((2, 32), np.float32)
+    for name in ("o.gguf", "o.speech.gguf"):
+        gguf(tmp_path / name, "qwen3-omni", values)
+    refused(
+        tmp_path / "o.gguf",
+        ModelFormatError,
+        "o.speech.gguf",
+        "codec_head",
+        "another of the model's files",
+        out=tmp_path / "x.gguf",
+    )
 
 
 def test_the_source_itself_by_any_name(source: Path) -> None:
@@ -210,17 +241,19 @@ def test_sums_that_cannot_be(source: Path, bad: float) -> None:
         read_importance(path)
 
 
-def test_sums_without_counts(source: Path) -> None:
-    path = source.with_name("half.gguf")
-    w = GGUFWriter(path, "imatrix")
-    w.add_type("imatrix")
-    w.add_tensor(f"{Q}.in_sum2", np.ones((1, 64), np.float32))
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
-    with pytest.raises(ModelFormatError, match="with counts none"):
-        read_importance(path)
+def test_sums_and_counts_that_do_not_fit(source: Path) -> None:
+    sums, counts = f"{Q}.in_sum2", f"{Q}.counts"
+    ones, one = np.ones((1, 64), np.float32), np.ones((1, 1), np.float32)
+    for tensors, words in (
+        (((sums, ones),), "with counts none"),
+        (((sums, ones), (counts, np.ones((3, 1), np.float32))), r"with counts f32 of shape \[1, 3\]"),
+        (((sums, ones), (counts, one.astype(np.float16))), "with counts f16"),
+        (((sums, np.ones((2, 2, 64), np.float32)), (counts, np.ones((2, 1), np.float32))), "expected f32"),
+        (((sums, np.ones((1, 0), np.float32)), (counts, one)), "expected f32"),
+    ):
+        path = gguf(source.with_name("odd.gguf"), "imatrix", *tensors)
+        with pytest.raises(ModelFormatError, match=words):
+            read_importance(path)
 
 
 def test_an_importance_matrix_cannot_be_written(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
