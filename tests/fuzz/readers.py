@@ -26,6 +26,8 @@ from pyomni.components.encoder import Encoder
 from pyomni.components.lm import DecoderLM
 from pyomni.convert.safetensors_file import Checkpoint
 from pyomni.metadata.model import read_model
+from pyomni.quantize import ImportanceFile, quantize_files, write_importance
+from pyomni.quantize.importance import Seen
 
 __all__ = ["READERS", "Reader"]
 
@@ -100,6 +102,39 @@ def _run(model: Model, name: str) -> None:
         lm = DecoderLM(model, min(N_CTX, info.n_ctx_max))
         rows = lm.embed(0, [0]) if info.n_tables else np.zeros((1, info.n_embd), np.float32)
         lm.decode(rows[:, : info.n_embd])
+
+
+# --- quantizing -------------------------------------------------------------------------------------------
+
+
+def quantize_seeds(folder: Path) -> None:
+    from tiny import tiny_gguf
+
+    few = {"layers": 1, "cp_layers": 1, "dec_layers": 1, "enc_layers": 1, "n_groups": 3}
+    tiny_gguf(folder / "model.gguf", "bf16", **few)
+    tiny_gguf(folder / "small.gguf", "q8_0", **few)
+    name = "talker.blk.0.attn_q.weight"
+    n_in = next(info.shape[0] for info in read_model(folder / "model.gguf").meta.tensors if info.name == name)
+    seen = Seen(np.ones((1, n_in), np.float32), np.ones(1, np.float32))
+    made = ImportanceFile({name: seen, "talker.codec_head.weight": seen}, "texts", 1)
+    write_importance(folder / "imatrix.gguf", made)
+
+
+def quantize_damage(folder: Path, rng: random.Random) -> tuple[str, bytes]:
+    path = any_of(folder, "*.gguf", rng)
+    return f"{path.stem}-case.gguf", damaged(bytes_of(path), layout_of(gguf_layout, path), rng)
+
+
+def quantize_read(path: Path, folder: Path) -> None:
+    """Quantize a damaged model, or a whole one with a damaged importance matrix."""
+    out = path.with_name("out.gguf")
+    try:
+        if path.stem.startswith("imatrix"):
+            quantize_files(folder / "model.gguf", out, "q4_0", imatrix=path)
+        else:
+            quantize_files(path, out, "q4_0", allow_requantize=True)
+    finally:
+        out.unlink(missing_ok=True)
 
 
 # --- voices -----------------------------------------------------------------------------------------------
@@ -183,6 +218,7 @@ def wav_read(path: Path, folder: Path) -> None:
 
 READERS = {
     "gguf": Reader(gguf_seeds, gguf_damage, gguf_read),
+    "quantize": Reader(quantize_seeds, quantize_damage, quantize_read),
     "voice": Reader(voice_seeds, voice_damage, voice_read),
     "session": Reader(session_seeds, session_damage, session_read),
     "wav": Reader(wav_seeds, wav_damage, wav_read),

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parent.parent
-NAMES = ["gguf", "voice", "session", "wav", "safetensors"]
+NAMES = ["gguf", "quantize", "voice", "session", "wav", "safetensors"]
 BATCH = 1000  # files of one child
 MAX_FINDINGS = 20  # of one reader, after which more of them say nothing new
 
