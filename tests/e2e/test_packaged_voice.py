@@ -20,6 +20,8 @@ from mutate import rewrite
 import pyomni
 from pyomni import SpeechModel, SpeechOptions
 from pyomni.api import packaged_voice
+from pyomni.metadata import Metadata
+from pyomni.quantize import quantize_files
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools" / "demo_voice"
 sys.path.append(str(TOOLS))
@@ -116,3 +118,20 @@ def test_the_command_line_says_hello(listener: Listener, tmp_path: Path):
     sound, rate = soundfile.read(tmp_path / "said.wav", dtype="float32")
     said, heard = words(TEXTS[0]), words(listener.hear(sound, rate))
     assert errors(said, heard) < len(said)
+
+
+def test_it_can_be_made_again_with_whole_weights(tmp_path: Path):
+    subprocess.run([sys.executable, TOOLS / "whole.py", tmp_path / "f32.gguf"], check=True, timeout=120)
+    [small] = quantize_files(tmp_path / "f32.gguf", tmp_path / "q8_0.gguf", "q8_0")
+    ours, packaged = GGUFReader(small), GGUFReader(packaged_voice())
+    assert Metadata.read(small)["pyomni.type"] == "q8_0"
+    expected = {t.name: t for t in packaged.tensors}
+    assert [t.name for t in ours.tensors] == list(expected)
+    for t in ours.tensors:
+        other = expected[t.name]
+        assert t.tensor_type == other.tensor_type, t.name
+        if t.name.startswith("codec_decoder."):
+            np.testing.assert_array_equal(t.data, other.data)
+            continue
+        x, y = (dequantize(one.data, one.tensor_type).astype(np.float64) for one in (t, other))
+        assert np.linalg.norm(x - y) < 2e-3 * np.linalg.norm(y), t.name  # what was kept of training is F16
