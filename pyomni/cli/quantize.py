@@ -13,7 +13,7 @@ EXAMPLE = """\
 example:
   pyomni convert Qwen3-TTS-12Hz-0.6B-CustomVoice model-bf16.gguf --type bf16
   pyomni imatrix model-bf16.gguf texts.txt -o model.imatrix.gguf
-  pyomni quantize model-bf16.gguf model-q4_k.gguf --type q4_k --imatrix model.imatrix.gguf"""
+  pyomni quantize model-bf16.gguf model-q4_k.gguf q4_k --imatrix model.imatrix.gguf"""
 
 
 def add(verbs: Any) -> None:
@@ -29,7 +29,9 @@ def add(verbs: Any) -> None:
     p.set_defaults(run=run)
     p.add_argument("source", metavar="IN.gguf", help="of type f32, bf16 or f16, made by pyomni convert")
     p.add_argument("output", metavar="OUT.gguf", help="appears whole or not at all")
-    p.add_argument("--type", required=True, choices=FILE_TYPES, help="of the large matrices")
+    p.add_argument(
+        "type", metavar="TYPE", choices=FILE_TYPES, help=f"of the large matrices: {', '.join(FILE_TYPES)}"
+    )
     p.add_argument(
         "--imatrix", metavar="FILE", help="importance matrix of this model, which pyomni imatrix makes"
     )

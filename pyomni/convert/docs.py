@@ -17,7 +17,7 @@ quantize` both ask; change that, or the words in `pyomni/convert/docs.py`, not t
 ```sh
 pyomni convert CHECKPOINT model-bf16.gguf --type bf16
 pyomni imatrix model-bf16.gguf texts.txt -o model.imatrix.gguf
-pyomni quantize model-bf16.gguf model-q4_k.gguf --type q4_k --imatrix model.imatrix.gguf
+pyomni quantize model-bf16.gguf model-q4_k.gguf q4_k --imatrix model.imatrix.gguf
 ```
 
 `quantize` writes what `convert` would have made of the checkpoint, byte for byte where the source is f32

@@ -190,7 +190,7 @@ def test_the_command_line_makes_one_and_uses_it(
     line = json.loads(capsys.readouterr().out)
     assert (line["output"], line["texts"]) == (file, 2)
     assert line["matrices"] == len(read_importance(file).seen)
-    assert main(["quantize", str(speech), out, "--type", "q4_k", "--imatrix", file]) == 0
+    assert main(["quantize", str(speech), out, "q4_k", "--imatrix", file]) == 0
     assert capsys.readouterr().out == f"{out}: {Path(out).stat().st_size / 1e6:.1f} MB, q4_k\n"
     with pyomni.load(out, device="cpu", threads=1) as model:
         assert model.speak("Hello.", options=pyomni.SpeechOptions(seed=7, max_frames=3)).codes.shape == (3, 4)

@@ -184,7 +184,7 @@ def test_control_c_leaves_nothing(source: Path) -> None:
         "    pathlib.Path(sys.argv[3]).touch()\n"
         "    time.sleep(60)\n"
         "quantize.tensor_blocks = slow\n"
-        "sys.exit(main(['quantize', sys.argv[1], sys.argv[2], '--type', 'q4_k']))\n"
+        "sys.exit(main(['quantize', sys.argv[1], sys.argv[2], 'q4_k']))\n"
     )
     out = source.with_name("out.gguf")
     child = subprocess.Popen(
@@ -268,10 +268,10 @@ def test_an_importance_matrix_cannot_be_written(source: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
-        (("quantize", "f32.gguf", "o.gguf", "--type", "q9"), 2, "invalid choice: 'q9'"),
-        (("quantize", "f32.gguf", "o.gguf"), 2, "--type"),
-        (("quantize", "f32.gguf", "f32.gguf", "--type", "q8_0"), 4, "is the file to read"),
-        (("quantize", "no.gguf", "o.gguf", "--type", "q8_0"), 3, "no.gguf: not found"),
+        (("quantize", "f32.gguf", "o.gguf", "q9"), 2, "invalid choice: 'q9'"),
+        (("quantize", "f32.gguf", "o.gguf"), 2, "TYPE"),
+        (("quantize", "f32.gguf", "f32.gguf", "q8_0"), 4, "is the file to read"),
+        (("quantize", "no.gguf", "o.gguf", "q8_0"), 3, "no.gguf: not found"),
         (("imatrix", "f32.gguf", "no.txt", "-o", "i.gguf"), 4, "no.txt: cannot be read"),
         (("imatrix", "f32.gguf", "blank.txt", "-o", "i.gguf"), 4, "holds no text"),
         (("imatrix", "f32.gguf", "texts.txt", "-o", "no/i.gguf"), 3, "not a folder that is there"),
