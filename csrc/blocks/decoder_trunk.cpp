@@ -118,7 +118,7 @@ ggml_tensor * decoder_trunk::build(graph & g, ggml_tensor * x) const {
     for (size_t i = 0; i < waves.size(); i++) {
         x = waves[i].build(g, x, "wave." + std::to_string(i));
     }
-    x = tap_time_first(g, "pcm_raw", conv_out.build(g, snake_out.build(g, x)));      // [1, T * hop - lead]
+    x = tap_time_first(g, "pcm_raw", conv_out.build(g, x, {&snake_out, nullptr, nullptr}));      // [1, T * hop - lead]
     return ggml_clamp(g.ctx, x, -1.0f, 1.0f);
 }
 
