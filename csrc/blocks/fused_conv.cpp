@@ -15,7 +15,8 @@ fused_conv::fused_conv(const loader & l, const std::string & name, const shape &
     : panels_(std::make_shared<std::unique_ptr<conv_panels>>()), n_threads_(l.n_threads()) {
     l.values(name, ne, [=, panels = panels_](const float * w, const load_options & how) {
         const conv_kernels * fast = how.fast ? conv_fast() : nullptr;
-        *panels = std::make_unique<conv_panels>(fast ? fast : conv_exact(), w, n_in, n_taps, n_out, at);
+        const conv_kernels * kernels = fast ? fast : conv_exact();
+        *panels = std::make_unique<conv_panels>(n_out == 1 ? kernels->narrow : kernels, w, n_in, n_taps, n_out, at);
         return (*panels)->n_bytes();
     });
 }

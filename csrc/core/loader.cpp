@@ -120,6 +120,7 @@ void weights::upload(const load_options & how) {
     allocate(on_host, device_->host_buffer_type());
     allocate(on_device, device_->buffer_type());
 
+    fingerprint_ = how.fast;  // a stream's state differs then
     std::unique_ptr<FILE, file_close> f(fopen(file_->path().c_str(), "rb"));
     if (!f) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", file_->path().c_str());

@@ -54,6 +54,7 @@ struct conv_kernels {
     void (*pack)(char * cells, int64_t block_bytes, const float * row, int64_t n, conv_snake snake);
     void (*finish)(const conv_finish & f);
     void (*snake_row)(float * y, const float * x, const float * a, const float * b, int64_t n);
+    const conv_kernels * narrow;  // for a convolution of one output, in F32
 };
 
 // NULL where the compiler cannot make them.

@@ -1,8 +1,8 @@
 #include "kernels/conv.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__)
-#include "kernels/conv_rows.h"
-#include "kernels/conv_tiles.h"
+#include "kernels/conv_bf16.h"
+#include "kernels/conv_narrow.h"
 
 #include <immintrin.h>
 
@@ -17,10 +17,9 @@ struct alignas(64) tile_config {
     unsigned char  n_rows[16] = {rows, rows, rows, rows, rows, rows, rows, rows};
 };
 
-void begin() {
-    const tile_config config;
-    _tile_loadconfig(&config);
-}
+constexpr tile_config config;  // static: compilers do not see that the instruction reads all of it
+
+void begin() { _tile_loadconfig(&config); }
 
 void end() { _tile_release(); }
 
@@ -63,7 +62,7 @@ void multiply(const omni::conv_product & p) {
 
 namespace omni {
 
-static const conv_kernels kernels = {"amx", true, width, rows - 1, begin, end, multiply, pack<true>, finish<width>, snake_row};
+static const conv_kernels kernels = {"amx", true, width, rows - 1, begin, end, multiply, pack<bf16_cells>, finish<width>, snake_row, &narrow};
 const conv_kernels * const conv_amx = &kernels;
 
 } // namespace omni

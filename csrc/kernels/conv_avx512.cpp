@@ -1,8 +1,7 @@
 #include "kernels/conv.h"
 
 #if defined(__AVX512F__)
-#include "kernels/conv_rows.h"
-#include "kernels/conv_tiles.h"
+#include "kernels/conv_narrow.h"
 
 #include <immintrin.h>
 
@@ -50,7 +49,7 @@ void multiply(const omni::conv_product & p) {
 
 namespace omni {
 
-static const conv_kernels kernels = {"avx512", false, width, 0, nullptr, nullptr, multiply, pack<false>, finish<width>, snake_row};
+static const conv_kernels kernels = {"avx512", false, width, 0, nullptr, nullptr, multiply, pack<f32_cells>, finish<width>, snake_row, &narrow};
 const conv_kernels * const conv_avx512 = &kernels;
 
 } // namespace omni

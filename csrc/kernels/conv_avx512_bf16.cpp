@@ -1,8 +1,8 @@
 #include "kernels/conv.h"
 
 #if defined(__AVX512BF16__)
-#include "kernels/conv_rows.h"
-#include "kernels/conv_tiles.h"
+#include "kernels/conv_bf16.h"
+#include "kernels/conv_narrow.h"
 
 #include <immintrin.h>
 
@@ -50,7 +50,7 @@ void multiply(const omni::conv_product & p) {
 
 namespace omni {
 
-static const conv_kernels kernels = {"avx512_bf16", true, width, 0, nullptr, nullptr, multiply, pack<true>, finish<width>, snake_row};
+static const conv_kernels kernels = {"avx512_bf16", true, width, 0, nullptr, nullptr, multiply, pack<bf16_cells>, finish<width>, snake_row, &narrow};
 const conv_kernels * const conv_avx512_bf16 = &kernels;
 
 } // namespace omni

@@ -43,51 +43,32 @@ void snake_row(float * y, const float * x, const float * a, const float * b, int
     }
 }
 
-inline void cell_f32(char * cell, const float * x) {
-    float * to = reinterpret_cast<float *>(cell);
-    for (long i = 0; i < lanes; i++) {
-        to[i] = x[i];
-    }
-}
+// How sixteen channels become a cell, or half of one.
+struct f32_cells {
+    static constexpr long per_cell = lanes;
+    static void store(char * to, const float * x) { memcpy(to, x, lanes * sizeof(float)); }
+};
 
-// Rounded to the nearest, a tie to the even one; what is not a number stays one.
-inline void half_cell_bf16(char * half, const float * x) {
-    unsigned short * to = reinterpret_cast<unsigned short *>(half);
-    for (long i = 0; i < lanes; i++) {
-        unsigned bits;
-        memcpy(&bits, x + i, sizeof(bits));
-        const unsigned rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-        const unsigned quiet = (bits >> 16) | 0x40u;
-        to[i] = static_cast<unsigned short>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
-    }
-}
-
-// half: where the lanes go, of a cell of F32 or of half a cell of BF16.
-template <bool bf16> inline void pack_lanes(char * to, const float * x, const float * a, const float * b) {
-    float y[lanes];
+template <typename Cells> inline void pack_lanes(char * to, const float * x, const float * a, const float * b) {
+    alignas(64) float y[lanes];
     if (a) {
         snake_lanes(y, x, a, b);
         x = y;
     }
-    if (bf16) {
-        half_cell_bf16(to, x);
-    } else {
-        cell_f32(to, x);
-    }
+    Cells::store(to, x);
 }
 
-template <bool bf16> void pack(char * cells, int64_t block_bytes, const float * row, int64_t n, omni::conv_snake s) {
-    constexpr long per_cell = bf16 ? 2 * lanes : lanes;
+template <typename Cells> void pack(char * cells, int64_t block_bytes, const float * row, int64_t n, omni::conv_snake s) {
+    constexpr long per_cell = Cells::per_cell, lane_bytes = omni::conv_cell_bytes / per_cell;
     for (int64_t at = 0; at < n; at += per_cell, cells += block_bytes) {
         for (long part = 0; part < per_cell; part += lanes) {
-            char * to = cells + part * (omni::conv_cell_bytes / per_cell);
             const int64_t from = at + part;
             if (from + lanes <= n) {
-                pack_lanes<bf16>(to, row + from, s.a ? s.a + from : nullptr, s.b + (s.a ? from : 0));
+                pack_lanes<Cells>(cells + part * lane_bytes, row + from, s.a ? s.a + from : nullptr, s.a ? s.b + from : nullptr);
             } else {
                 const int64_t left = n > from ? n - from : 0;
                 const short_row x(row + from, left), a(s.a ? s.a + from : nullptr, left), b(s.a ? s.b + from : nullptr, left);
-                pack_lanes<bf16>(to, x.v, s.a ? a.v : nullptr, b.v);
+                pack_lanes<Cells>(cells + part * lane_bytes, x.v, s.a ? a.v : nullptr, b.v);
             }
         }
     }

@@ -1,6 +1,5 @@
 // For any CPU: loops that a compiler makes vectors of where its baseline has them.
-#include "kernels/conv_rows.h"
-#include "kernels/conv_tiles.h"
+#include "kernels/conv_narrow.h"
 
 namespace {
 
@@ -44,7 +43,7 @@ void multiply(const omni::conv_product & p) {
 
 namespace omni {
 
-static const conv_kernels kernels = {"scalar", false, width, 0, nullptr, nullptr, multiply, pack<false>, finish<width>, snake_row};
+static const conv_kernels kernels = {"scalar", false, width, 0, nullptr, nullptr, multiply, pack<f32_cells>, finish<width>, snake_row, &narrow};
 const conv_kernels * const conv_scalar = &kernels;
 
 } // namespace omni
