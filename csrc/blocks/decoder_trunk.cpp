@@ -4,6 +4,8 @@
 #include "blocks/norm.h"
 #include "core/error.h"
 
+#include <algorithm>
+
 namespace omni {
 
 static const int64_t max_steps_back = 1 << 16, max_hop = 1 << 20;  // far more than any real codec has
@@ -115,17 +117,51 @@ ggml_tensor * decoder_trunk::build(graph & g, ggml_tensor * x) const {
         x = tap_time_first(g, name + ".out", ups[i].mix.build(g, x));
     }
     x = tap_time_first(g, "conv_in", conv_in.build(g, x));                           // [decoder_dim, ..]
-    for (size_t i = 0; i < waves.size(); i++) {
+    const bool whole = !g.cpu || !conv_out.fused || g.key.start || g.wants_any();
+    const wave_cut cut = whole ? wave_cut{waves.size(), 1} : cut_waves(x->ne[1]);
+    for (size_t i = 0; i < cut.n_whole; i++) {
         x = waves[i].build(g, x, "wave." + std::to_string(i));
     }
-    x = tap_time_first(g, "pcm_raw", conv_out.build(g, x, {&snake_out, nullptr, nullptr}));      // [1, T * hop - lead]
-    return ggml_clamp(g.ctx, x, -1.0f, 1.0f);
+    const int64_t n_rows = x->ne[1];
+    ggml_tensor * pcm = nullptr;
+    for (int64_t j = 0; j < cut.n_pieces; j++) {
+        const int64_t from = n_rows * j / cut.n_pieces, to = n_rows * (j + 1) / cut.n_pieces;
+        ggml_tensor * y = cut.n_pieces == 1 ? x : steps(g, x, from, to - from);
+        for (size_t i = cut.n_whole; i < waves.size(); i++) {
+            y = waves[i].build(g, y, "wave." + std::to_string(i));
+        }
+        y = tap_time_first(g, "pcm_raw", conv_out.build(g, y, {&snake_out, nullptr, nullptr}));  // [1, T * hop - lead], or a part
+        pcm = pcm ? join(g, pcm, y) : y;
+    }
+    return ggml_clamp(g.ctx, pcm, -1.0f, 1.0f);
 }
 
-size_t decoder_trunk::max_nodes() const {
+decoder_trunk::wave_cut decoder_trunk::cut_waves(int64_t n_steps) const {
+    const int64_t max_whole = 2 << 20, max_piece = 1 << 20, max_pieces = 16;  // bytes that a block gives
+    wave_cut cut{waves.size(), 1};
+    int64_t rows = n_steps;
+    for (size_t i = 0; i < waves.size(); i++) {
+        rows *= hp.upsample_rates[i];
+        const int64_t bytes = rows * (hp.decoder_dim >> (i + 1)) * int64_t(sizeof(float));
+        if (bytes > max_whole && cut.n_whole == waves.size()) {
+            cut.n_whole = i;
+        }
+        if (cut.n_whole < waves.size()) {
+            cut.n_pieces = std::min({std::max(cut.n_pieces, (bytes + max_piece - 1) / max_piece), max_pieces, n_steps});
+        }
+    }
+    return cut;
+}
+
+size_t decoder_trunk::max_nodes(int64_t n_rows) const {
+    for (int32_t ratio : hp.upsampling_ratios) {
+        n_rows *= ratio;
+    }
+    const size_t piece = waves.size() * (4 + 2 * hp.residual_dilations.size()) * 8;  // where a convolution is one node
     const size_t conv = 32;  // a generous bound for one block that owns a convolution, its taps included
     const size_t wide = conv + 4 * size_t(hp.dwconv_kernel);
-    return layers.size() * 96 + ups.size() * (2 * conv + wide) + waves.size() * (2 * conv + hp.residual_dilations.size() * 3 * conv) + 256;
+    return layers.size() * 96 + ups.size() * (2 * conv + wide) + waves.size() * (2 * conv + hp.residual_dilations.size() * 3 * conv) + 256 +
+           size_t(cut_waves(n_rows).n_pieces) * piece;
 }
 
 } // namespace omni

@@ -65,6 +65,7 @@ class graph {
     void store(state_slot slot, ggml_tensor * t);        // copied into the state of lane key.lane0, in the graph
     void after(ggml_tensor * t);                         // computed now, in the order of these calls
     bool wants(const std::string & tap) const { return wanted_.count(tap) != 0; }
+    bool wants_any() const { return !wanted_.empty(); }
     void keep(std::shared_ptr<void> p) { kept_.push_back(std::move(p)); }  // what an op of a block's own needs, as long as the graph
 
     ggml_cgraph * cgraph() const { return gf_; }

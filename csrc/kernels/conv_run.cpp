@@ -9,6 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace omni {
 
@@ -41,13 +44,22 @@ const conv_kernels * conv_fast() {
     return tiles ? conv_amx : conv_avx512_bf16;
 }
 
+static constexpr size_t huge_page = 2 << 20;
+
 conv_panels::conv_panels(const conv_kernels * kernels, int64_t n_in, int64_t n_taps, int64_t n_out)
     : kernels(kernels), n_in(n_in), n_taps(n_taps), n_out(n_out) {
     const int64_t per_cell = kernels->bf16 ? 32 : 16;
     n_blocks    = (n_in + per_cell - 1) / per_cell;
     piece_bytes = kernels->width * conv_cell_bytes;
-    owned_.reset(new char[size_t(n_bytes() + 64)]());
-    data_ = owned_.get() + (64 - reinterpret_cast<uintptr_t>(owned_.get()) % 64) % 64;
+    const size_t n = size_t(n_bytes()), alignment = n >= huge_page ? huge_page : 64;
+    owned_.reset(new char[n + alignment]);
+    data_ = owned_.get() + (alignment - reinterpret_cast<uintptr_t>(owned_.get()) % alignment) % alignment;
+#if defined(__linux__)
+    if (alignment == huge_page) {  // read from end to end, over and over: fewer pages to look up
+        madvise(data_, n / huge_page * huge_page, MADV_HUGEPAGE);
+    }
+#endif
+    std::memset(data_, 0, n);
 }
 
 static uint16_t to_bf16(float x) {
