@@ -80,6 +80,15 @@ ggml_tensor * depthwise_conv1d::build(graph & g, ggml_tensor * x) const {
 pointwise_conv1d::pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out)
     : fused(fuse(l, {n_in, n_out}, n_in, 1, n_out)), w(fused ? nullptr : l.f32("weight", {n_in, n_out})), b(l.f32("bias", {n_out})) {}
 
+pointwise_conv1d::pointwise_conv1d(const loader & l, const std::string & weight, const std::string & bias, int64_t n_in, int64_t n_out)
+    : w(nullptr), b(bias.empty() ? nullptr : l.f32(bias, {n_out})) {
+    if (fused_conv::runs(l) && l.floats(weight)) {
+        fused = fused_conv(l, weight, {n_in, n_out}, n_in, 1, n_out, [=](int64_t o, int64_t) { return o * n_in; });
+    } else {
+        w = l.weight(weight, {n_in, n_out});
+    }
+}
+
 ggml_tensor * pointwise_conv1d::build(graph & g, ggml_tensor * x, const conv_around & around) const {
     return fused ? fused->build(g, nullptr, x, nullptr, b, around, {1, 1, 0, x->ne[1], false})
                  : plain_after(g, linear(g, w, plain_before(g, x, around), b, 1), around);

@@ -48,12 +48,14 @@ struct depthwise_conv1d {
 
 // A convolution of one output step: a product with a vector, in the file a matrix.
 struct pointwise_conv1d {
-    pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out);
+    pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out);  // of weight and bias, in floats
+    // Of a matrix by its name, which may be of any type, and without a bias where that has no name.
+    pointwise_conv1d(const loader & l, const std::string & weight, const std::string & bias, int64_t n_in, int64_t n_out);
 
     ggml_tensor * build(graph & g, ggml_tensor * x, const conv_around & around = {}) const;  // [n_in, T] -> [n_out, T]
 
     std::optional<fused_conv> fused;
-    ggml_tensor *w, *b;  // [n_in, n_out] where it is not fused, [n_out]
+    ggml_tensor *w, *b;  // [n_in, n_out] where it is not fused, [n_out] or nullptr
 };
 
 // Each input step adds `kernel` output steps, `stride` after those of the step before. The kernel is one or two strides

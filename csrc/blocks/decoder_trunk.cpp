@@ -1,6 +1,5 @@
 #include "blocks/decoder_trunk.h"
 
-#include "blocks/linear.h"
 #include "blocks/norm.h"
 #include "core/error.h"
 
@@ -68,12 +67,14 @@ int64_t decoder_trunk_hparams::lead() const {
 decoder_trunk::layer::layer(const loader & l, const decoder_trunk_hparams & hp)
     : attn_norm(l.f32("attn_norm.weight", {hp.n_embd})), attn_scale(l.f32("attn_scale.weight", {hp.n_embd})),
       ffn_norm(l.f32("ffn_norm.weight", {hp.n_embd})), ffn_scale(l.f32("ffn_scale.weight", {hp.n_embd})), attn(l, hp.attention()),
-      mlp(l, hp.n_embd, hp.n_ff) {}
+      gate(l, "ffn_gate.weight", "", hp.n_embd, hp.n_ff), up(l, "ffn_up.weight", "", hp.n_embd, hp.n_ff),
+      down(l, "ffn_down.weight", "", hp.n_ff, hp.n_embd) {}
 
 ggml_tensor * decoder_trunk::layer::build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const {
     ggml_tensor * y = attn.build(g, rms_norm(g, x, attn_norm, eps), in);
     x = ggml_add(g.ctx, x, ggml_mul(g.ctx, y, attn_scale));
-    y = mlp.build(g, rms_norm(g, x, ffn_norm, eps), 1);
+    y = rms_norm(g, x, ffn_norm, eps);
+    y = down.build(g, ggml_swiglu_split(g.ctx, gate.build(g, y), up.build(g, y)));
     return ggml_add(g.ctx, x, ggml_mul(g.ctx, y, ffn_scale));
 }
 
@@ -85,10 +86,8 @@ decoder_trunk::decoder_trunk(const loader & l, const decoder_trunk_hparams & hp)
       conv_in(l.scope("conv_in"), hp.latent_dim, hp.decoder_dim, hp.conv_kernel),
       snake_out(l.scope("snake_out"), hp.last_dim()), conv_out(l.scope("conv_out"), hp.last_dim(), 1, hp.conv_kernel) {
     if (hp.form.projected) {
-        in_w  = l.f32("input_proj.weight", {hp.latent_dim, hp.n_embd});
-        in_b  = l.f32("input_proj.bias", {hp.n_embd});
-        out_w = l.f32("output_proj.weight", {hp.n_embd, hp.latent_dim});
-        out_b = l.f32("output_proj.bias", {hp.latent_dim});
+        in.emplace(l, "input_proj.weight", "input_proj.bias", hp.latent_dim, hp.n_embd);
+        out.emplace(l, "output_proj.weight", "output_proj.bias", hp.n_embd, hp.latent_dim);
     }
     for (int64_t i = 0; i < hp.n_layer; i++) {
         layers.emplace_back(l.scope("blk").scope(i), hp);
@@ -104,13 +103,13 @@ decoder_trunk::decoder_trunk(const loader & l, const decoder_trunk_hparams & hp)
 }
 
 ggml_tensor * decoder_trunk::build(graph & g, ggml_tensor * x) const {
-    const window_inputs in = window.build(g, x->ne[1]);
-    x = in_w ? linear(g, in_w, x, in_b, 1) : x;                                      // [n_embd, T]
+    const window_inputs seen = window.build(g, x->ne[1]);
+    x = in ? in->build(g, x) : x;                                                     // [n_embd, T]
     for (const layer & l : layers) {
-        x = l.build(g, x, in, hp.rms_eps);
+        x = l.build(g, x, seen, hp.rms_eps);
     }
     x = rms_norm(g, x, norm, hp.rms_eps);
-    x = g.tap("transformer", out_w ? linear(g, out_w, x, out_b, 1) : x);             // [latent_dim, T]
+    x = g.tap("transformer", out ? out->build(g, x) : x);                           // [latent_dim, T]
     for (size_t i = 0; i < ups.size(); i++) {
         const std::string name = "up." + std::to_string(i);
         x = tap_time_first(g, name + ".conv", ups[i].conv.build(g, x));              // [latent_dim, T * ratio]

@@ -4,7 +4,6 @@
 
 #include "blocks/convnext.h"
 #include "blocks/hparams.h"
-#include "blocks/mlp.h"
 #include "blocks/wave.h"
 #include "blocks/window_attention.h"
 
@@ -54,7 +53,7 @@ struct decoder_trunk {
         ggml_tensor * build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const;
         ggml_tensor *attn_norm, *attn_scale, *ffn_norm, *ffn_scale;
         window_attention attn;
-        swiglu_mlp       mlp;
+        pointwise_conv1d gate, up, down;
     };
 
     struct upsampling {
@@ -64,7 +63,8 @@ struct decoder_trunk {
     };
 
     decoder_trunk_hparams hp;
-    ggml_tensor *in_w = nullptr, *in_b = nullptr, *norm, *out_w = nullptr, *out_b = nullptr;  // projections: if projected
+    std::optional<pointwise_conv1d> in, out;  // if projected
+    ggml_tensor *norm;
     window_mask  window;
     std::vector<layer>      layers;
     std::vector<upsampling> ups;

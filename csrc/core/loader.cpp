@@ -297,6 +297,11 @@ ggml_tensor * loader::f32(const std::string & name, const shape & ne) const {
     return w_->request(path(name), ne, /*f32_only =*/true, /*widen =*/true);
 }
 
+bool loader::floats(const std::string & name) const {
+    const ggml_tensor * t = w_->file_->tensor(path(name));
+    return t && (t->type == GGML_TYPE_F32 || t->type == GGML_TYPE_F16);
+}
+
 void loader::values(const std::string & name, const shape & ne, value_taker take) const {
     f32(name, ne);
     w_->takers_[path(name)] = std::move(take);

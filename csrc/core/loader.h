@@ -108,6 +108,7 @@ class loader {
     // The same, for who keeps them in a way of its own: no tensor holds them.
     void values(const std::string & name, const shape & ne, value_taker take) const;
 
+    bool floats(const std::string & name) const;  // whether the file has it as f32 or f16
     bool on_cpu() const { return w_->device()->is_cpu(); }
     int  n_threads() const { return w_->device()->n_threads(); }  // that may run a graph, at most
 
