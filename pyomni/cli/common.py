@@ -222,4 +222,5 @@ def open_omni(args: argparse.Namespace) -> OmniModel:
             kv=args.kv,
             experts=args.experts,
             packed=args.packed,
+            precision=getattr(args, "precision", "exact"),
         )
