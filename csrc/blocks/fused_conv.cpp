@@ -47,6 +47,8 @@ ggml_tensor * fused_conv::build(graph & g, ggml_tensor * past, ggml_tensor * x, 
         source(s ? s->b : nullptr);
         return at;
     };
+    const auto rows_together = [&](ggml_tensor * t) { return !t || ggml_is_contiguous(t) ? t : ggml_cont(g.ctx, t); };
+    x = rows_together(x);
     auto n = std::make_shared<node>();
     n->past   = source(past);
     n->x      = source(x);
@@ -54,7 +56,7 @@ ggml_tensor * fused_conv::build(graph & g, ggml_tensor * past, ggml_tensor * x, 
     n->bias   = source(bias);
     n->before = snaked(around.before);
     n->after  = snaked(around.after);
-    n->add    = source(around.add);
+    n->add    = source(rows_together(around.add));
 
     conv_run & r = n->run;
     r.w = &w;

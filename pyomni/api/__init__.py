@@ -95,7 +95,16 @@ def load(
     """
     found = model_path(path)
     kind = OmniModel if is_omni(found) else SpeechModel
-    return kind(found, device=device, threads=threads, lanes=lanes, kv=kv, experts=experts, packed=packed, precision=precision)
+    return kind(
+        found,
+        device=device,
+        threads=threads,
+        lanes=lanes,
+        kv=kv,
+        experts=experts,
+        packed=packed,
+        precision=precision,
+    )
 
 
 def model_path(path: PathLike | None = None) -> Path:

@@ -48,11 +48,27 @@ def test_a_cpu_without_says_so_once_and_runs_exact() -> None:
         "print([str(w.message) for w in caught], model.info['precision'])\n"
     )
     said = child("-c", program, PYOMNI_CPU_VARIANT="scalar").stdout
-    assert said == "[\"precision 'fast' was asked for, but cpu here multiplies no bfloat16: running exact\"] exact\n"
+    assert (
+        said
+        == "[\"precision 'fast' was asked for, but cpu here multiplies no bfloat16: running exact\"] exact\n"
+    )
 
 
 def test_the_command_line_says_which_runs() -> None:
-    run = ("-m", "pyomni", "bench", "--frames", "3", "-t", "1", "--device", "cpu", "--precision", "fast", "--json")
+    run = (
+        "-m",
+        "pyomni",
+        "bench",
+        "--frames",
+        "3",
+        "-t",
+        "1",
+        "--device",
+        "cpu",
+        "--precision",
+        "fast",
+        "--json",
+    )
     done = child(*run, PYOMNI_CPU_VARIANT="scalar")
     assert json.loads(done.stdout)["results"][0]["precision"] == "exact"
     assert done.stderr.count("multiplies no bfloat16") == 1

@@ -1,4 +1,4 @@
-"""The codec's fused convolutions against ggml's nodes and float64 numpy, with each variant that this CPU runs."""
+"""The codec's fused convolutions against ggml's nodes and float64 numpy, by each variant this CPU runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from pyomni.verify import toy_code2wav
 ROOT = Path(__file__).resolve().parents[2]
 #: From the plainest to the best; a machine runs all up to its own.
 VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16")
-HERE = VARIANTS[: VARIANTS.index(build_about()["kernels"]) + 1] if build_about()["kernels"] in VARIANTS else (
-    build_about()["kernels"],
+HERE = (
+    VARIANTS[: VARIANTS.index(build_about()["kernels"]) + 1]
+    if build_about()["kernels"] in VARIANTS
+    else (build_about()["kernels"],)
 )
 
 Results = dict[str, npt.NDArray[np.float32]]
@@ -33,7 +35,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "odd channels": {"latent_dim": 19, "rvq_dim": 13, "decoder_dim": 36, "n_embd": 11, "n_ff": 17},
     "kernel 1": {"pre_conv_kernel": 1, "residual_kernel": 1, "conv_kernel": 1, "dwconv_kernel": 1},
     "kernel 3": {"residual_kernel": 3, "conv_kernel": 3, "residual_dilations": (9, 1, 3)},
-    "kernel 2": {"residual_kernel": 2, "conv_kernel": 2, "residual_dilations": (200,), "upsample_rates": (5, 1)},
+    "kernel 2": {
+        "residual_kernel": 2,
+        "conv_kernel": 2,
+        "residual_dilations": (200,),
+        "upsample_rates": (5, 1),
+    },
     "several panels": {"latent_dim": 70, "decoder_dim": 200, "upsample_rates": (5, 3), "rvq_dim": 33},
     "one channel at last": {"decoder_dim": 8, "upsample_rates": (2, 1, 3), "upsampling_ratios": (3,)},
     "stride 1": {"upsample_rates": (1, 1), "upsampling_ratios": (1,)},
@@ -62,7 +69,11 @@ def run(folder: Path, jobs: list[dict[str, Any]], *args: str, **env: str) -> Res
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "conv_child.py"), str(out), *args],
         input=json.dumps(jobs),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **env},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            **env,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -79,15 +90,27 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     for name in SHAPES:
         hp, tensors = codec(name)
         path = str(toy.write(folder / f"{name}.gguf", hp, tensors))
-        job = {"path": path, "component": "codec_decoder", "codes": toy.codes(hp, N_FRAMES).tolist(), "threads": 2}
+        job = {
+            "path": path,
+            "component": "codec_decoder",
+            "codes": toy.codes(hp, N_FRAMES).tolist(),
+            "threads": 2,
+        }
         cuts = {"whole": [N_FRAMES], "ones": [1] * N_FRAMES, "cut": [1, 2, 5, 9, 16], "alone": [N_FRAMES]}
         for way, widths in cuts.items():
             taps = stages(hp) if way == "whole" else []
             threads = 1 if way == "alone" else 2
-            made.append({**job, "name": f"{name}/{way}", "widths": widths, "stages": taps, "threads": threads})
+            made.append(
+                {**job, "name": f"{name}/{way}", "widths": widths, "stages": taps, "threads": threads}
+            )
     for name in toy_code2wav.CASES:  # whose streams begin with a stride cut off
         codes = toy_code2wav.codes(name)
-        job = {"path": str(toy_code2wav.gguf(name)), "component": "code2wav", "codes": codes.tolist(), "threads": 2}
+        job = {
+            "path": str(toy_code2wav.gguf(name)),
+            "component": "code2wav",
+            "codes": codes.tolist(),
+            "threads": 2,
+        }
         for way, widths in {"whole": [len(codes)], "cut": [1, 2, len(codes) - 3]}.items():
             made.append({**job, "name": f"{name}/{way}", "widths": widths, "stages": []})
     return made
@@ -157,7 +180,9 @@ def fast_ways() -> dict[str, dict[str, str]]:
 
 @pytest.mark.skipif(not fast_ways(), reason="this CPU has no bfloat16 products")
 @pytest.mark.parametrize("way", ["best", "without tiles"])
-def test_fast_is_near_and_does_not_depend_on_the_cut(way: str, jobs: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_fast_is_near_and_does_not_depend_on_the_cut(
+    way: str, jobs: list[dict[str, Any]], tmp_path: Path
+) -> None:
     fast = run(tmp_path, jobs, "fast", **fast_ways()[way])
     for name in SHAPES:
         hp, tensors = codec(name)
@@ -178,6 +203,8 @@ def test_extreme_inputs_give_numbers(way: str, gain: float, tmp_path: Path) -> N
     path = str(toy.write(tmp_path / "extreme.gguf", hp, tensors))
     job = {"path": path, "component": "codec_decoder", "codes": toy.codes(hp, 9).tolist(), "threads": 2}
     args = () if way == "exact" else ("fast",)
-    made = run(tmp_path, [{**job, "name": "x", "widths": [4, 5], "stages": []}], *args, **fast_ways().get(way, {}))
+    made = run(
+        tmp_path, [{**job, "name": "x", "widths": [4, 5], "stages": []}], *args, **fast_ways().get(way, {})
+    )
     assert np.isfinite(made["x/pcm"]).all()
     assert np.abs(made["x/pcm"]).max() <= 1.0
