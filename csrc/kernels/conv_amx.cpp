@@ -38,6 +38,9 @@ void multiply(const omni::conv_product & p) {
         const char * w = p.panel;
         for (int64_t q = p.first; q < p.last; q++, w += rows * panel_bytes) {
             const char * x = walk.next();
+            for (long line = 0; row == 0 && line < rows * panel_bytes; line += 64) {  // as prefetch_walk
+                _mm_prefetch(w + (p.last - p.first) * rows * panel_bytes + line, _MM_HINT_T1);
+            }
             _tile_loadd(6, w, panel_bytes);
             _tile_loadd(4, x, omni::conv_cell_bytes);
             _tile_dpbf16ps(0, 4, 6);

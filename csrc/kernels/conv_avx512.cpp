@@ -19,10 +19,13 @@ template <long n> void tile(const omni::conv_product & p, int64_t row) {
     }
     cell_walk walk(p, row);
     const float * w = reinterpret_cast<const float *>(p.panel);
+    prefetch_walk ahead(p, row, width);
     for (int64_t q = p.first; q < p.last; q++) {
         const float * x = reinterpret_cast<const float *>(walk.next());
 #pragma GCC unroll 4
-        for (long i = 0; i < 16; i++, w += width) {
+        for (long i = 0; i < 16; i++, w += width, ahead.step()) {
+            _mm_prefetch(ahead.at, _MM_HINT_T1);
+            _mm_prefetch(ahead.at + 64, _MM_HINT_T1);
             const __m512 w_low = _mm512_loadu_ps(w), w_high = _mm512_loadu_ps(w + 16);
 #pragma GCC unroll 16
             for (long r = 0; r < n; r++) {

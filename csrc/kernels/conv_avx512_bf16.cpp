@@ -20,10 +20,13 @@ template <long n> void tile(const omni::conv_product & p, int64_t row) {
     }
     cell_walk walk(p, row);
     const char * w = p.panel;
+    prefetch_walk ahead(p, row, width);
     for (int64_t q = p.first; q < p.last; q++) {
         const int * x = reinterpret_cast<const int *>(walk.next());  // a pair of channels each
 #pragma GCC unroll 4
-        for (long i = 0; i < 16; i++, w += 4 * width) {
+        for (long i = 0; i < 16; i++, w += 4 * width, ahead.step()) {
+            _mm_prefetch(ahead.at, _MM_HINT_T1);
+            _mm_prefetch(ahead.at + 64, _MM_HINT_T1);
             const __m512bh w_low = (__m512bh) _mm512_loadu_si512(w), w_high = (__m512bh) _mm512_loadu_si512(w + 64);
 #pragma GCC unroll 16
             for (long r = 0; r < n; r++) {

@@ -24,6 +24,18 @@ struct cell_walk {
     }
 };
 
+// What the next call will read of the panel, asked of memory while the first tile works: with few rows a panel is read
+// once, and memory is what takes the time. Other tiles stay where they are.
+struct prefetch_walk {
+    const char * at;
+    long         bytes;  // of the panel for one channel, or a pair
+
+    prefetch_walk(const omni::conv_product & p, int64_t row, long width)
+        : at(p.panel + (row == 0 ? (p.last - p.first) * width * omni::conv_cell_bytes : 0)), bytes(row == 0 ? 4 * width : 0) {}
+
+    void step() { at += bytes; }
+};
+
 using tile_function = void (*)(const omni::conv_product & p, int64_t row);
 
 // tiles[n - 1] works on n rows.

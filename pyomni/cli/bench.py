@@ -49,9 +49,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"model": str(args.model or "packaged voice"), "results": results})
         return 0
     for result in results:
-        print(
-            f"{result['device']}, {result['threads']} threads, {result['frames']} frames, {result['precision']}"
-        )
+        where = f"{result['device']}, {result['threads']} threads, {result['precision']}"
+        print(f"{where}, {result['frames']} frames")
         print(f"  prefill {result['prefill_ms']:9.2f} ms, {result['prompt_positions']} positions")
         for name in ("talker", "predictor", "codec"):
             print(f"  {name:9} {result[f'{name}_ms']:7.2f} ms per frame")
