@@ -28,7 +28,7 @@ COMPONENT = "codec_decoder"
 
 
 def flops_per_frame(path: Path, hop: int) -> float:
-    """Operations of a frame's matrix products: each weight is used at each step its layer makes of a frame."""
+    """Return the operations of a frame's products: a weight works at each step its layer makes of one."""
     meta = Metadata.read(path)
     rates = [*meta.ints(f"{COMPONENT}.upsampling_ratios"), *meta.ints(f"{COMPONENT}.upsample_rates")]
     n_ups = len(meta.ints(f"{COMPONENT}.upsampling_ratios"))

@@ -1,4 +1,4 @@
-"""What this machine can do, measured beside a benchmark: float32 products per second and bytes read per second.
+"""What this machine can do, measured beside a benchmark: float32 products and bytes read per second.
 
 Machines of the kind we have are shared and change from minute to minute, so a figure is worth as much as the
 probes around it. The loops are C, compiled here for this machine (``cc`` or ``$CC``).
@@ -94,7 +94,7 @@ def peak_gflops(threads: int, repeats: int = 5) -> float:
 
 
 def read_gbytes(threads: int, repeats: int = 3) -> float:
-    """Return the most bytes read per second, in 10**9, of `threads` threads together, each in memory of its own."""
+    """Return the most bytes read per second, in 10**9, of `threads` threads, each in its own memory."""
     loops, n = _loops(), MEGABYTES << 20
     blocks = [ctypes.create_string_buffer(n) for _ in range(threads)]
     for block in blocks:
@@ -119,7 +119,7 @@ def _best(work: Any, threads: int, repeats: int) -> float:
 
 @contextmanager
 def probed(threads: int) -> Iterator[dict[str, Any]]:
-    """Measure before and after what is inside; the mapping has both once that has ended, as [before, after]."""
+    """Measure before and after what is inside; the mapping then has both, as [before, after]."""
     found: dict[str, Any] = {"peak_gflops": [], "read_gbytes": []}
 
     def measure() -> None:

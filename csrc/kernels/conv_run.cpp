@@ -191,10 +191,17 @@ struct worker {
 
 } // namespace
 
+// In whole cells, so that what lies behind them is aligned.
+static int64_t sums_floats(const conv_run & r, const layout & at) {
+    const int64_t per_cell = conv_cell_bytes / int64_t(sizeof(float));
+    const int64_t n = (at.block_rows + r.w->kernels->spare_rows) * r.w->kernels->width;
+    return (n + per_cell - 1) / per_cell * per_cell;
+}
+
 int64_t conv_scratch_floats(const conv_run & r) {
     const layout at(r);
     const int64_t cells = at.n_cell_rows * r.w->n_blocks * conv_cell_bytes / int64_t(sizeof(float));
-    return cells + (at.block_rows + r.w->kernels->spare_rows) * r.w->kernels->width + r.w->n_taps * 2 + 64;
+    return cells + sums_floats(r, at) + r.w->n_taps * 2 + 64;
 }
 
 void conv_compute(const conv_run & r, float * scratch, conv_counter & counter, int ith, int nth) {
@@ -204,7 +211,7 @@ void conv_compute(const conv_run & r, float * scratch, conv_counter & counter, i
     char * cells = reinterpret_cast<char *>(scratch);
     cells += (64 - reinterpret_cast<uintptr_t>(cells) % 64) % 64;
     float * sums = reinterpret_cast<float *>(cells + at.n_cell_rows * w.n_blocks * conv_cell_bytes);
-    int64_t * tap_bytes = reinterpret_cast<int64_t *>(sums + (at.block_rows + w.kernels->spare_rows) * w.kernels->width);
+    int64_t * tap_bytes = reinterpret_cast<int64_t *>(sums + sums_floats(r, at));
     for (int64_t k = 0; k < w.n_taps; k++) {
         tap_bytes[k] = at.tap_row(r, k) * conv_cell_bytes;
     }
