@@ -5,6 +5,8 @@
 #include "core/log.h"
 #include "core/quantize.h"
 #include "core/session.h"
+#include "kernels/conv_run.h"
+#include "kernels/cpu.h"
 #include "verbs/codec.h"
 #include "verbs/encoder.h"
 #include "verbs/lm.h"
@@ -20,6 +22,7 @@ struct omni_device {
 struct omni_model {
     std::shared_ptr<const weights>   w;
     std::shared_ptr<const component> c;
+    bool                             fast;
 };
 
 struct omni_session {
@@ -54,7 +57,15 @@ void need_kind(const omni_session * s, omni_kind kind, const char * verb, bool a
 
 int32_t omni_device_list(char * out, int32_t n_max) { return copy_text(device::list(), out, n_max); }
 
-int32_t omni_build_about(char * out, int32_t n_max) { return copy_text(device::build(), out, n_max); }
+int32_t omni_build_about(char * out, int32_t n_max) {
+    std::string text = device::build();
+    omni_error e{};
+    guarded(&e, [&] {
+        const conv_kernels * fast = conv_fast();
+        text += std::string("kernels\t") + cpu_variant_name(cpu_kernels()) + "\nfast\t" + (fast ? fast->name : "none") + "\n";
+    });
+    return copy_text(text, out, n_max);
+}
 
 omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err) {
     return guarded(err, [&] {
@@ -85,15 +96,17 @@ omni_status omni_model_load(omni_device * d, const char * path, const char * com
             options.map          = how->map > 0 ? load_options::map_always : how->map < 0 ? load_options::map_never : load_options::map_large;
             options.host_experts = how->host_experts != 0;
             options.packed       = how->packed != 0;
+            options.fast         = how->fast != 0 && d->d->is_cpu() && conv_fast();
         }
         w->upload(options);
-        *out = new omni_model{std::move(w), std::move(c)};
+        *out = new omni_model{std::move(w), std::move(c), options.fast};
     });
 }
 
 void omni_model_info(const omni_model * m, omni_info * out) {
     *out = m->c->info();
     out->n_bytes = m->w->n_bytes();
+    out->fast    = m->fast;
 }
 
 void omni_model_free(omni_model * m) { delete m; }

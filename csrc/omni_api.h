@@ -52,6 +52,7 @@ typedef struct omni_info {
     int32_t accept_layer;    /* lm: how many layers its accepted rows went through; 0: it has none */
     int32_t n_projections;   /* lm: ways omni_lm_project knows                           */
     int32_t n_embd_proj;     /* lm: width of the rows omni_lm_project takes              */
+    int32_t fast;            /* 1: loaded so, and this CPU has such products             */
     int64_t n_bytes;         /* weights on the device                                    */
 } omni_info;
 
@@ -59,6 +60,7 @@ typedef struct omni_load {   /* how weights are kept                            
     int32_t map;             /* what the CPU works on stays in the file, read when looked at: 1, or -1 not, or 0 if it is large */
     int32_t host_experts;    /* 1: matrices of experts stay with the CPU, whatever the device */
     int32_t packed;          /* 1: matrices the CPU works on are rearranged for its kernels as they are read, so not mapped */
+    int32_t fast;            /* 1: a codec's convolutions multiply in bfloat16 and add in float32, where the CPU has such products */
 } omni_load;
 
 enum omni_kv { OMNI_KV_F32, OMNI_KV_F16, OMNI_KV_Q8_0 };  /* types of a KV cache; F32 is the reference */
@@ -86,7 +88,7 @@ typedef struct omni_draw {   /* how code groups are drawn inside a graph        
 } omni_draw;
 
 int32_t     omni_device_list(char * out, int32_t n_max);  /* "name\tdescription\n" lines; returns the length needed  */
-int32_t     omni_build_about(char * out, int32_t n_max);  /* "key\tvalue\n" lines: ggml's version, the CPU features it uses */
+int32_t     omni_build_about(char * out, int32_t n_max);  /* "key\tvalue\n" lines: ggml's version, our kernels, the CPU features ggml uses */
 omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err);
 int32_t     omni_device_name(const omni_device * d, char * out, int32_t n_max);
 int32_t     omni_device_threads(const omni_device * d);

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pyomni.errors import ModelFormatError as ModelFormatError
     from pyomni.errors import OutOfMemory as OutOfMemory
     from pyomni.errors import OutputFileError as OutputFileError
+    from pyomni.errors import PrecisionWarning as PrecisionWarning
     from pyomni.errors import PyOmniError as PyOmniError
     from pyomni.errors import ReferenceWarning as ReferenceWarning
     from pyomni.errors import SessionBroken as SessionBroken
@@ -79,6 +80,7 @@ _WHERE = {
             "ModelFormatError",
             "OutOfMemory",
             "OutputFileError",
+            "PrecisionWarning",
             "PyOmniError",
             "ReferenceWarning",
             "SessionBroken",

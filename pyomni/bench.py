@@ -76,6 +76,7 @@ def bench_speech(
     return {
         "device": info["device"],
         "threads": info["threads"],
+        "precision": info["precision"],
         "frames": frames,
         "seconds": n_samples / model.sample_rate,
         "rtf": wall * model.sample_rate / n_samples,

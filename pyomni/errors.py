@@ -80,6 +80,10 @@ class AudioError(PyOmniError, ValueError):
     """An audio file or array is not usable: a format that is not there, a rate or a shape that cannot be."""
 
 
+class PrecisionWarning(UserWarning):
+    """The precision asked for is not to be had here; another one runs."""
+
+
 class ReferenceWarning(UserWarning):
     """A reference clip can be cloned, but something about it, or about its transcript, is doubtful."""
 

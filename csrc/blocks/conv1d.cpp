@@ -18,20 +18,49 @@ static ggml_tensor * slide(graph & g, ggml_tensor * w, ggml_tensor * seen, ggml_
     return linear(g, ggml_reshape_2d(g.ctx, w, n_in * kernel, n_out), columns, b, 1);
 }
 
+static ggml_tensor * plain_before(graph & g, ggml_tensor * x, const conv_around & around) {
+    return around.before ? around.before->build(g, x) : x;
+}
+
+static ggml_tensor * plain_after(graph & g, ggml_tensor * y, const conv_around & around) {
+    y = around.after ? around.after->build(g, y) : y;
+    return around.add ? ggml_add(g.ctx, y, around.add) : y;
+}
+
+// The weights of one whose kernel lies as [n_in, kernel, n_out], whatever the shape is called, or none where the device has chains of nodes instead.
+static std::optional<fused_conv> fuse(const loader & l, const shape & ne, int64_t n_in, int64_t kernel, int64_t n_out) {
+    if (!fused_conv::runs(l)) {
+        return std::nullopt;
+    }
+    return fused_conv(l, "weight", ne, n_in, kernel, n_out, [=](int64_t o, int64_t k) { return (o * kernel + k) * n_in; });
+}
+
 causal_conv1d::causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation, int64_t stride)
     : n_in(n_in), n_out(n_out), kernel(kernel), dilation(dilation), stride(stride),
-      w(l.f32("weight", {n_in, kernel, n_out})), b(l.f32("bias", {n_out})),
+      fused(fuse(l, {n_in, kernel, n_out}, n_in, kernel, n_out)), w(fused ? nullptr : l.f32("weight", {n_in, kernel, n_out})), b(l.f32("bias", {n_out})),
       past(l, n_in, (kernel - 1) * dilation + 1 - stride) {}
 
-ggml_tensor * causal_conv1d::build(graph & g, ggml_tensor * x) const {
-    return slide(g, w, past.extend(g, x), b, stride, dilation);
+ggml_tensor * causal_conv1d::build(graph & g, ggml_tensor * x, const conv_around & around) const {
+    if (!fused) {
+        return plain_after(g, slide(g, w, past.extend(g, plain_before(g, x, around)), b, stride, dilation), around);
+    }
+    ggml_tensor * before = past.n_steps ? g.state(past.state) : nullptr;
+    ggml_tensor * y = fused->build(g, before, x, nullptr, b, around, {stride, dilation, 0, x->ne[1] / stride, false});
+    if (past.n_steps) {
+        g.after(y);  // which reads what is overwritten now
+        keep_newest(g, before, x, around.before);
+    }
+    return y;
 }
 
 valid_conv1d::valid_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride)
     : n_in(n_in), n_out(n_out), kernel(kernel), stride(stride),
-      w(l.f32("weight", {n_in, kernel, n_out})) {}
+      fused(fuse(l, {n_in, kernel, n_out}, n_in, kernel, n_out)), w(fused ? nullptr : l.f32("weight", {n_in, kernel, n_out})) {}
 
-ggml_tensor * valid_conv1d::build(graph & g, ggml_tensor * x) const { return slide(g, w, x, nullptr, stride, 1); }
+ggml_tensor * valid_conv1d::build(graph & g, ggml_tensor * x) const {
+    return fused ? fused->build(g, nullptr, x, nullptr, nullptr, {}, {stride, 1, 0, (x->ne[1] - kernel) / stride + 1, false})
+                 : slide(g, w, x, nullptr, stride, 1);
+}
 
 depthwise_conv1d::depthwise_conv1d(const loader & l, int64_t n_channels, int64_t kernel)
     : n_channels(n_channels), kernel(kernel),
@@ -49,13 +78,25 @@ ggml_tensor * depthwise_conv1d::build(graph & g, ggml_tensor * x) const {
 }
 
 pointwise_conv1d::pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out)
-    : w(l.f32("weight", {n_in, n_out})), b(l.f32("bias", {n_out})) {}
+    : fused(fuse(l, {n_in, n_out}, n_in, 1, n_out)), w(fused ? nullptr : l.f32("weight", {n_in, n_out})), b(l.f32("bias", {n_out})) {}
 
-ggml_tensor * pointwise_conv1d::build(graph & g, ggml_tensor * x) const { return linear(g, w, x, b, 1); }
+pointwise_conv1d::pointwise_conv1d(const loader & l, const std::string & weight, const std::string & bias, int64_t n_in, int64_t n_out)
+    : w(nullptr), b(bias.empty() ? nullptr : l.f32(bias, {n_out})) {
+    if (fused_conv::runs(l) && l.floats(weight)) {
+        fused = fused_conv(l, weight, {n_in, n_out}, n_in, 1, n_out, [=](int64_t o, int64_t) { return o * n_in; });
+    } else {
+        w = l.weight(weight, {n_in, n_out});
+    }
+}
+
+ggml_tensor * pointwise_conv1d::build(graph & g, ggml_tensor * x, const conv_around & around) const {
+    return fused ? fused->build(g, nullptr, x, nullptr, b, around, {1, 1, 0, x->ne[1], false})
+                 : plain_after(g, linear(g, w, plain_before(g, x, around), b, 1), around);
+}
 
 transposed_conv1d::transposed_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride)
     : n_in(n_in), n_out(n_out), kernel(kernel), stride(stride),
-      w(l.f32("weight", {n_in, n_out * kernel})), b(l.f32("bias", {n_out})) {
+      b(l.f32("bias", {n_out})) {
     if (kernel != stride && kernel != 2 * stride) {
         fail(OMNI_ERROR_INTERNAL, "a transposed convolution of kernel %lld and stride %lld, expected a kernel of one or two strides",
              (long long) kernel, (long long) stride);
@@ -63,11 +104,27 @@ transposed_conv1d::transposed_conv1d(const loader & l, int64_t n_in, int64_t n_o
     if (kernel != stride) {
         overlap = l.state_zeros({n_out * stride, 1});
     }
+    const int64_t n_new = n_out * stride, n_taps = kernel / stride;
+    if (fused_conv::runs(l)) {  // the first tap is of the step before, whose outputs are the later ones of the kernel
+        fused = fused_conv(l, "weight", {n_in, n_out * kernel}, n_in, n_taps, n_new,
+                           [=](int64_t o, int64_t k) { return ((n_taps - 1 - k) * n_new + o) * n_in; });
+    }
+    w = fused ? nullptr : l.f32("weight", {n_in, n_out * kernel});
 }
 
-ggml_tensor * transposed_conv1d::build(graph & g, ggml_tensor * x, bool cut) const {
+ggml_tensor * transposed_conv1d::build(graph & g, ggml_tensor * x, bool cut, const snake * before) const {
     const int64_t first = cut && kernel != stride ? 1 : 0;                           // the input step heard first
     const int64_t n_steps = x->ne[1], n_heard = n_steps - first, n_new = n_out * stride;
+    if (fused) {
+        const bool laps = kernel != stride;  // then one more row: what the last step adds to the next
+        ggml_tensor * y = fused->build(g, nullptr, x, laps ? g.state(overlap) : nullptr, b, {before},
+                                       {1, 1, first, n_heard + laps, laps});         // [n_new, T - first, or one more]
+        if (laps) {
+            g.store(overlap, steps(g, y, n_heard, 1));
+        }
+        return ggml_reshape_2d(g.ctx, steps(g, y, 0, n_heard), n_out, n_heard * stride);
+    }
+    x = before ? before->build(g, x) : x;
     ggml_tensor * y = linear(g, ggml_reshape_2d(g.ctx, w, n_in, n_out * kernel), x, nullptr, 1);  // [n_out * kernel, T]
     if (kernel != stride) {
         ggml_tensor * own  = ggml_view_2d(g.ctx, y, n_new, n_heard, y->nb[1], size_t(first) * y->nb[1]);

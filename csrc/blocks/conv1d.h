@@ -1,9 +1,13 @@
 // Causal convolutions over time, in exact F32. Rows are time steps: x [n_channels, T], the channels of a step together.
 // Each owns, as stream state, what the next call needs of this one, so any cut of a signal into calls gives the same
-// result. Kernels lie that way too: the channels of a tap together.
+// result. Kernels lie that way too: the channels of a tap together. On the CPU a convolution is one node (fused_conv.h),
+// with what is around it; elsewhere a chain of ggml's.
 #pragma once
 
+#include "blocks/fused_conv.h"
 #include "blocks/left_context.h"
+
+#include <optional>
 
 namespace omni {
 
@@ -12,11 +16,12 @@ namespace omni {
 struct causal_conv1d {
     causal_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t dilation = 1, int64_t stride = 1);
 
-    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T / stride]
+    ggml_tensor * build(graph & g, ggml_tensor * x, const conv_around & around = {}) const;  // [n_in, T] -> [n_out, T / stride]
 
     int64_t      n_in, n_out, kernel, dilation, stride;
-    ggml_tensor *w, *b;  // [n_in, kernel, n_out], [n_out]
-    left_context past;
+    std::optional<fused_conv> fused;
+    ggml_tensor *w, *b;  // [n_in, kernel, n_out] where it is not fused, [n_out]
+    left_context past;   // behind the snake before it
 };
 
 // A convolution with neither padding nor memory nor bias: it sees what it is given.
@@ -26,7 +31,8 @@ struct valid_conv1d {
     ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, (T - 1) * stride + kernel] -> [n_out, T]
 
     int64_t      n_in, n_out, kernel, stride;
-    ggml_tensor *w;  // [n_in, kernel, n_out]
+    std::optional<fused_conv> fused;
+    ggml_tensor *w;  // [n_in, kernel, n_out] where it is not fused
 };
 
 // The causal one with one kernel per channel, of stride 1.
@@ -42,11 +48,14 @@ struct depthwise_conv1d {
 
 // A convolution of one output step: a product with a vector, in the file a matrix.
 struct pointwise_conv1d {
-    pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out);
+    pointwise_conv1d(const loader & l, int64_t n_in, int64_t n_out);  // of weight and bias, in floats
+    // Of a matrix by its name, which may be of any type, and without a bias where that has no name.
+    pointwise_conv1d(const loader & l, const std::string & weight, const std::string & bias, int64_t n_in, int64_t n_out);
 
-    ggml_tensor * build(graph & g, ggml_tensor * x) const;  // [n_in, T] -> [n_out, T]
+    ggml_tensor * build(graph & g, ggml_tensor * x, const conv_around & around = {}) const;  // [n_in, T] -> [n_out, T]
 
-    ggml_tensor *w, *b;  // [n_in, n_out], [n_out]
+    std::optional<fused_conv> fused;
+    ggml_tensor *w, *b;  // [n_in, n_out] where it is not fused, [n_out] or nullptr
 };
 
 // Each input step adds `kernel` output steps, `stride` after those of the step before. The kernel is one or two strides
@@ -56,10 +65,11 @@ struct transposed_conv1d {
     transposed_conv1d(const loader & l, int64_t n_in, int64_t n_out, int64_t kernel, int64_t stride);
 
     // [n_in, T] -> [n_out, T * stride], or with `cut` [n_out, T * stride - (kernel - stride)]
-    ggml_tensor * build(graph & g, ggml_tensor * x, bool cut = false) const;
+    ggml_tensor * build(graph & g, ggml_tensor * x, bool cut = false, const snake * before = nullptr) const;
 
     int64_t      n_in, n_out, kernel, stride;
-    ggml_tensor *w, *b;  // [n_in, n_out, kernel], [n_out]
+    std::optional<fused_conv> fused;  // as one of one or two taps that gives the outputs of a whole stride
+    ggml_tensor *w, *b;  // [n_in, n_out, kernel] where it is not fused, [n_out]
     state_slot   overlap = -1;  // [n_out * stride], before the bias
 };
 

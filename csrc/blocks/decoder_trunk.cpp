@@ -1,8 +1,9 @@
 #include "blocks/decoder_trunk.h"
 
-#include "blocks/linear.h"
 #include "blocks/norm.h"
 #include "core/error.h"
+
+#include <algorithm>
 
 namespace omni {
 
@@ -66,12 +67,14 @@ int64_t decoder_trunk_hparams::lead() const {
 decoder_trunk::layer::layer(const loader & l, const decoder_trunk_hparams & hp)
     : attn_norm(l.f32("attn_norm.weight", {hp.n_embd})), attn_scale(l.f32("attn_scale.weight", {hp.n_embd})),
       ffn_norm(l.f32("ffn_norm.weight", {hp.n_embd})), ffn_scale(l.f32("ffn_scale.weight", {hp.n_embd})), attn(l, hp.attention()),
-      mlp(l, hp.n_embd, hp.n_ff) {}
+      gate(l, "ffn_gate.weight", "", hp.n_embd, hp.n_ff), up(l, "ffn_up.weight", "", hp.n_embd, hp.n_ff),
+      down(l, "ffn_down.weight", "", hp.n_ff, hp.n_embd) {}
 
 ggml_tensor * decoder_trunk::layer::build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const {
     ggml_tensor * y = attn.build(g, rms_norm(g, x, attn_norm, eps), in);
     x = ggml_add(g.ctx, x, ggml_mul(g.ctx, y, attn_scale));
-    y = mlp.build(g, rms_norm(g, x, ffn_norm, eps), 1);
+    y = rms_norm(g, x, ffn_norm, eps);
+    y = down.build(g, ggml_swiglu_split(g.ctx, gate.build(g, y), up.build(g, y)));
     return ggml_add(g.ctx, x, ggml_mul(g.ctx, y, ffn_scale));
 }
 
@@ -83,10 +86,8 @@ decoder_trunk::decoder_trunk(const loader & l, const decoder_trunk_hparams & hp)
       conv_in(l.scope("conv_in"), hp.latent_dim, hp.decoder_dim, hp.conv_kernel),
       snake_out(l.scope("snake_out"), hp.last_dim()), conv_out(l.scope("conv_out"), hp.last_dim(), 1, hp.conv_kernel) {
     if (hp.form.projected) {
-        in_w  = l.f32("input_proj.weight", {hp.latent_dim, hp.n_embd});
-        in_b  = l.f32("input_proj.bias", {hp.n_embd});
-        out_w = l.f32("output_proj.weight", {hp.n_embd, hp.latent_dim});
-        out_b = l.f32("output_proj.bias", {hp.latent_dim});
+        in.emplace(l, "input_proj.weight", "input_proj.bias", hp.latent_dim, hp.n_embd);
+        out.emplace(l, "output_proj.weight", "output_proj.bias", hp.n_embd, hp.latent_dim);
     }
     for (int64_t i = 0; i < hp.n_layer; i++) {
         layers.emplace_back(l.scope("blk").scope(i), hp);
@@ -102,30 +103,64 @@ decoder_trunk::decoder_trunk(const loader & l, const decoder_trunk_hparams & hp)
 }
 
 ggml_tensor * decoder_trunk::build(graph & g, ggml_tensor * x) const {
-    const window_inputs in = window.build(g, x->ne[1]);
-    x = in_w ? linear(g, in_w, x, in_b, 1) : x;                                      // [n_embd, T]
+    const window_inputs seen = window.build(g, x->ne[1]);
+    x = in ? in->build(g, x) : x;                                                     // [n_embd, T]
     for (const layer & l : layers) {
-        x = l.build(g, x, in, hp.rms_eps);
+        x = l.build(g, x, seen, hp.rms_eps);
     }
     x = rms_norm(g, x, norm, hp.rms_eps);
-    x = g.tap("transformer", out_w ? linear(g, out_w, x, out_b, 1) : x);             // [latent_dim, T]
+    x = g.tap("transformer", out ? out->build(g, x) : x);                           // [latent_dim, T]
     for (size_t i = 0; i < ups.size(); i++) {
         const std::string name = "up." + std::to_string(i);
         x = tap_time_first(g, name + ".conv", ups[i].conv.build(g, x));              // [latent_dim, T * ratio]
         x = tap_time_first(g, name + ".out", ups[i].mix.build(g, x));
     }
     x = tap_time_first(g, "conv_in", conv_in.build(g, x));                           // [decoder_dim, ..]
-    for (size_t i = 0; i < waves.size(); i++) {
+    const bool whole = !g.cpu || !conv_out.fused || g.key.start || g.wants_any();
+    const wave_cut cut = whole ? wave_cut{waves.size(), 1} : cut_waves(x->ne[1]);
+    for (size_t i = 0; i < cut.n_whole; i++) {
         x = waves[i].build(g, x, "wave." + std::to_string(i));
     }
-    x = tap_time_first(g, "pcm_raw", conv_out.build(g, snake_out.build(g, x)));      // [1, T * hop - lead]
-    return ggml_clamp(g.ctx, x, -1.0f, 1.0f);
+    const int64_t n_rows = x->ne[1];
+    ggml_tensor * pcm = nullptr;
+    for (int64_t j = 0; j < cut.n_pieces; j++) {
+        const int64_t from = n_rows * j / cut.n_pieces, to = n_rows * (j + 1) / cut.n_pieces;
+        ggml_tensor * y = cut.n_pieces == 1 ? x : steps(g, x, from, to - from);
+        for (size_t i = cut.n_whole; i < waves.size(); i++) {
+            y = waves[i].build(g, y, "wave." + std::to_string(i));
+        }
+        y = tap_time_first(g, "pcm_raw", conv_out.build(g, y, {&snake_out, nullptr, nullptr}));  // [1, T * hop - lead], or a part
+        pcm = pcm ? join(g, pcm, y) : y;
+    }
+    return ggml_clamp(g.ctx, pcm, -1.0f, 1.0f);
 }
 
-size_t decoder_trunk::max_nodes() const {
+decoder_trunk::wave_cut decoder_trunk::cut_waves(int64_t n_steps) const {
+    const int64_t max_whole = 2 << 20, max_piece = 1 << 20, max_pieces = 16;  // bytes that a block gives
+    wave_cut cut{waves.size(), 1};
+    int64_t rows = n_steps;
+    for (size_t i = 0; i < waves.size(); i++) {
+        rows *= hp.upsample_rates[i];
+        const int64_t bytes = rows * (hp.decoder_dim >> (i + 1)) * int64_t(sizeof(float));
+        if (bytes > max_whole && cut.n_whole == waves.size()) {
+            cut.n_whole = i;
+        }
+        if (cut.n_whole < waves.size()) {
+            cut.n_pieces = std::min({std::max(cut.n_pieces, (bytes + max_piece - 1) / max_piece), max_pieces, n_steps});
+        }
+    }
+    return cut;
+}
+
+size_t decoder_trunk::max_nodes(int64_t n_rows) const {
+    for (int32_t ratio : hp.upsampling_ratios) {
+        n_rows *= ratio;
+    }
+    const size_t piece = waves.size() * (4 + 2 * hp.residual_dilations.size()) * 8;  // where a convolution is one node
     const size_t conv = 32;  // a generous bound for one block that owns a convolution, its taps included
     const size_t wide = conv + 4 * size_t(hp.dwconv_kernel);
-    return layers.size() * 96 + ups.size() * (2 * conv + wide) + waves.size() * (2 * conv + hp.residual_dilations.size() * 3 * conv) + 256;
+    return layers.size() * 96 + ups.size() * (2 * conv + wide) + waves.size() * (2 * conv + hp.residual_dilations.size() * 3 * conv) + 256 +
+           size_t(cut_waves(n_rows).n_pieces) * piece;
 }
 
 } // namespace omni

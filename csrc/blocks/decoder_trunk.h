@@ -4,7 +4,6 @@
 
 #include "blocks/convnext.h"
 #include "blocks/hparams.h"
-#include "blocks/mlp.h"
 #include "blocks/wave.h"
 #include "blocks/window_attention.h"
 
@@ -39,14 +38,22 @@ struct decoder_trunk {
     // x [latent_dim, T] -> samples [1, T * hop], or T * hop - lead where a stream starts, in [-1, 1]. Taps as [n_channels, T], channels fastest: transformer;
     // as [T, n_channels], time fastest: up.{i}.conv, up.{i}.out, conv_in, those of wave.{i}, pcm_raw (before the clamp)
     ggml_tensor * build(graph & g, ggml_tensor * x) const;
-    size_t max_nodes() const;
+    size_t max_nodes(int64_t n_rows) const;  // of x
+
+    // The late wave blocks have few channels and many rows. On the CPU what lies between them is kept in its caches by
+    // taking the rows through all of these blocks a piece at a time: a stream does not care how it is cut.
+    struct wave_cut {
+        size_t  n_whole;   // blocks that take all rows at once
+        int64_t n_pieces;  // for the others
+    };
+    wave_cut cut_waves(int64_t n_steps) const;
 
     struct layer {
         layer(const loader & l, const decoder_trunk_hparams & hp);
         ggml_tensor * build(graph & g, ggml_tensor * x, const window_inputs & in, float eps) const;
         ggml_tensor *attn_norm, *attn_scale, *ffn_norm, *ffn_scale;
         window_attention attn;
-        swiglu_mlp       mlp;
+        pointwise_conv1d gate, up, down;
     };
 
     struct upsampling {
@@ -56,7 +63,8 @@ struct decoder_trunk {
     };
 
     decoder_trunk_hparams hp;
-    ggml_tensor *in_w = nullptr, *in_b = nullptr, *norm, *out_w = nullptr, *out_b = nullptr;  // projections: if projected
+    std::optional<pointwise_conv1d> in, out;  // if projected
+    ggml_tensor *norm;
     window_mask  window;
     std::vector<layer>      layers;
     std::vector<upsampling> ups;

@@ -11,6 +11,11 @@ ggml_tensor * join(graph & g, ggml_tensor * a, ggml_tensor * b);
 // Steps [at, at + n) of x, a view.
 ggml_tensor * steps(graph & g, ggml_tensor * x, int64_t at, int64_t n);
 
+struct snake;
+
+// For the CPU: of the steps of state and then x, with x through a snake if there is one, the newest stay in state.
+void keep_newest(graph & g, ggml_tensor * state, ggml_tensor * x, const snake * s);
+
 // The last n_steps steps of earlier calls; zeros before the first, which is the zero padding of a causal convolution.
 struct left_context {
     left_context(const loader & l, int64_t n_channels, int64_t n_steps);

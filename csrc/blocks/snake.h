@@ -13,4 +13,7 @@ struct snake {
     ggml_tensor *a, *b;  // [n_channels]
 };
 
+// The same for one row of n channels, on the CPU.
+void snake_row(float * y, const float * x, const float * a, const float * b, int64_t n);
+
 } // namespace omni

@@ -2,7 +2,7 @@
 // a signal of any length to one row, the mean and the standard deviation of each channel, its steps weighted.
 #pragma once
 
-#include "blocks/conv1d.h"
+#include "core/graph.h"
 
 namespace omni {
 
@@ -12,10 +12,10 @@ struct statistics_pooling {
     // [n_channels, T] -> [2 * n_channels, 1]: means, then standard deviations
     ggml_tensor * build(graph & g, ggml_tensor * x) const;
 
-    int64_t          n_channels;
-    float            variance_floor;  // variances below it are raised to it before the root
-    pointwise_conv1d tdnn;            // of a step with the plain mean and standard deviation of the signal
-    pointwise_conv1d conv;
+    int64_t n_channels;
+    float   variance_floor;  // variances below it are raised to it before the root
+    ggml_tensor *tdnn_w, *tdnn_b;  // [3 * n_channels, n_attention]: of a step with the signal's plain mean and standard deviation
+    ggml_tensor *conv_w, *conv_b;  // [n_attention, n_channels]
 };
 
 } // namespace omni

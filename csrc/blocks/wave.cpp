@@ -12,8 +12,7 @@ residual_unit::residual_unit(const loader & l, int64_t n_channels, int64_t kerne
       snake2(l.scope("snake2"), n_channels), conv2(l.scope("conv2"), n_channels, n_channels) {}
 
 ggml_tensor * residual_unit::build(graph & g, ggml_tensor * x) const {
-    ggml_tensor * y = conv1.build(g, snake1.build(g, x));
-    return ggml_add(g.ctx, conv2.build(g, snake2.build(g, y)), x);
+    return conv2.build(g, conv1.build(g, x, {&snake1, &snake2, nullptr}), {nullptr, nullptr, x});
 }
 
 wave_block::wave_block(const loader & l, const wave_block_hparams & hp)
@@ -24,8 +23,10 @@ wave_block::wave_block(const loader & l, const wave_block_hparams & hp)
 }
 
 ggml_tensor * wave_block::build(graph & g, ggml_tensor * x, const std::string & name) const {
-    x = tap_time_first(g, name + ".snake", snake_in.build(g, x));
-    x = tap_time_first(g, name + ".conv", conv.build(g, x, trimmed && g.key.start));
+    if (g.wants(name + ".snake")) {  // which else has no node of its own where the convolution does it all
+        tap_time_first(g, name + ".snake", snake_in.build(g, x));
+    }
+    x = tap_time_first(g, name + ".conv", conv.build(g, x, trimmed && g.key.start, &snake_in));
     for (size_t j = 0; j < units.size(); j++) {
         x = tap_time_first(g, name + ".res." + std::to_string(j), units[j].build(g, x));
     }

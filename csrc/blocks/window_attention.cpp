@@ -1,6 +1,5 @@
 #include "blocks/window_attention.h"
 
-#include "blocks/linear.h"
 #include "blocks/rope.h"
 
 #include <cmath>
@@ -33,20 +32,19 @@ window_inputs window_mask::build(graph & g, int64_t n_steps) const {
 }
 
 window_attention::window_attention(const loader & l, const window_hparams & hp)
-    : hp(hp), q(l.weight("attn_q.weight", {hp.n_embd, hp.n_head * hp.head_dim})),
-      k(l.weight("attn_k.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
-      v(l.weight("attn_v.weight", {hp.n_embd, hp.n_head_kv * hp.head_dim})),
-      o(l.weight("attn_output.weight", {hp.n_head * hp.head_dim, hp.n_embd})),
+    : hp(hp), q(l, "attn_q.weight", "", hp.n_embd, hp.n_head * hp.head_dim),
+      k(l, "attn_k.weight", "", hp.n_embd, hp.n_head_kv * hp.head_dim), v(l, "attn_v.weight", "", hp.n_embd, hp.n_head_kv * hp.head_dim),
+      o(l, "attn_output.weight", "", hp.n_head * hp.head_dim, hp.n_embd),
       keys(l, hp.n_head_kv * hp.head_dim, hp.window - 1), values(l, hp.n_head_kv * hp.head_dim, hp.window - 1) {}
 
 ggml_tensor * window_attention::build(graph & g, ggml_tensor * x, const window_inputs & in) const {
     ggml_context * c = g.ctx;
     const int64_t n = x->ne[1], n_keys = in.key_pos->ne[0];
-    ggml_tensor * xk = keys.extend(g, linear(g, k, x, nullptr, 1));
-    ggml_tensor * xv = values.extend(g, linear(g, v, x, nullptr, 1));
+    ggml_tensor * xk = keys.extend(g, k.build(g, x));
+    ggml_tensor * xv = values.extend(g, v.build(g, x));
     xk = rope(g, ggml_reshape_3d(c, xk, hp.head_dim, hp.n_head_kv, n_keys), in.key_pos, hp.rope_theta);
     xv = ggml_reshape_3d(c, xv, hp.head_dim, hp.n_head_kv, n_keys);
-    ggml_tensor * xq = ggml_reshape_3d(c, linear(g, q, x, nullptr, 1), hp.head_dim, hp.n_head, n);
+    ggml_tensor * xq = ggml_reshape_3d(c, q.build(g, x), hp.head_dim, hp.n_head, n);
     xq = rope(g, xq, in.query_pos, hp.rope_theta);
 
     xq = ggml_permute(c, xq, 0, 2, 1, 3);                                            // [head_dim, n, n_head]
@@ -56,7 +54,7 @@ ggml_tensor * window_attention::build(graph & g, ggml_tensor * x, const window_i
     scores = ggml_soft_max_ext(c, scores, in.mask, 1.0f / std::sqrt(float(hp.head_dim)), 0.0f);
     ggml_tensor * y = ggml_mul_mat(c, xv, scores);                                   // [head_dim, n, n_head]
     y = ggml_cont_2d(c, ggml_permute(c, y, 0, 2, 1, 3), hp.head_dim * hp.n_head, n);
-    return linear(g, o, y, nullptr, 1);
+    return o.build(g, y);
 }
 
 } // namespace omni

@@ -2,7 +2,7 @@
 // are stream state.
 #pragma once
 
-#include "blocks/left_context.h"
+#include "blocks/conv1d.h"
 
 namespace omni {
 
@@ -37,7 +37,7 @@ struct window_attention {
     ggml_tensor * build(graph & g, ggml_tensor * x, const window_inputs & in) const;  // [n_embd, T] -> the same
 
     window_hparams hp;
-    ggml_tensor *  q, *k, *v, *o;
+    pointwise_conv1d q, k, v, o;
     left_context   keys, values;  // [n_head_kv * head_dim, window - 1]
 };
 

@@ -24,7 +24,7 @@ struct code2wav final : component {
         return i;
     }
 
-    size_t max_nodes(const graph_key &) const override { return trunk.max_nodes() + size_t(front.n_groups) * 2 + 64; }
+    size_t max_nodes(const graph_key & key) const override { return trunk.max_nodes(key.n) + size_t(front.n_groups) * 2 + 64; }
 
     void build(graph & g) const override {
         ggml_tensor * codes = g.input("codes", GGML_TYPE_I32, g.key.n, front.n_groups);

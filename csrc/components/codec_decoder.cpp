@@ -23,7 +23,9 @@ struct codec_decoder final : component {
         return i;
     }
 
-    size_t max_nodes(const graph_key &) const override { return trunk.max_nodes() + size_t(quantizer.hp.n_groups) * 4 + 64; }
+    size_t max_nodes(const graph_key & key) const override {
+        return trunk.max_nodes(key.n) + size_t(quantizer.hp.n_groups) * 4 + 64;
+    }
 
     void build(graph & g) const override {
         ggml_tensor * codes = g.input("codes", GGML_TYPE_I32, g.key.n, quantizer.hp.n_groups);

@@ -7,6 +7,7 @@
 #include "ggml.h"
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <tuple>
@@ -63,6 +64,9 @@ class graph {
     ggml_tensor * state_lanes(state_slot slot) const;    // of all lanes, the lane last
     void store(state_slot slot, ggml_tensor * t);        // copied into the state of lane key.lane0, in the graph
     void after(ggml_tensor * t);                         // computed now, in the order of these calls
+    bool wants(const std::string & tap) const { return wanted_.count(tap) != 0; }
+    bool wants_any() const { return !wanted_.empty(); }
+    void keep(std::shared_ptr<void> p) { kept_.push_back(std::move(p)); }  // what an op of a block's own needs, as long as the graph
 
     ggml_cgraph * cgraph() const { return gf_; }
     const std::map<std::string, ggml_tensor *> & inputs() const { return inputs_; }
@@ -79,6 +83,7 @@ class graph {
     const std::set<std::string> &      wanted_;
     std::map<std::string, ggml_tensor *> inputs_, outputs_, taps_;
     std::map<std::string, std::vector<char>> constants_;
+    std::vector<std::shared_ptr<void>> kept_;
 };
 
 } // namespace omni

@@ -89,6 +89,8 @@ struct file_close {
 // Less than this is read at once: what lies in memory of its own is a little faster to work on.
 static const uint64_t min_mapped_bytes = uint64_t(2) << 30;
 
+static const size_t max_head = 256;  // bytes of a tensor that a fingerprint is made of
+
 void weights::upload(const load_options & how) {
     const std::string prefix = component_ + ".";
     for (const std::string & name : file_->tensor_names()) {
@@ -100,6 +102,9 @@ void weights::upload(const load_options & how) {
     uint64_t n_host = 0;
     std::vector<std::string> on_host, on_device;
     for (const auto & [name, t] : tensors_) {
+        if (takers_.count(name)) {
+            continue;
+        }
         const bool host = device_->is_cpu() || (how.host_experts && name.find("_exps.") != std::string::npos);
         (host ? on_host : on_device).push_back(name);
     }
@@ -115,19 +120,30 @@ void weights::upload(const load_options & how) {
     allocate(on_host, device_->host_buffer_type());
     allocate(on_device, device_->buffer_type());
 
+    fingerprint_ = how.fast;  // a stream's state differs then
     std::unique_ptr<FILE, file_close> f(fopen(file_->path().c_str(), "rb"));
     if (!f) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", file_->path().c_str());
     }
+    std::map<std::string, std::vector<char>> heads;  // of what nobody gives back
     for (const auto & [name, t] : tensors_) {
-        if (!mapped_.count(name)) {
+        const auto taker = takers_.find(name);
+        if (taker != takers_.end()) {
+            const std::vector<float> all = values(name, f.get());
+            const char * bytes = reinterpret_cast<const char *>(all.data());
+            heads[name].assign(bytes, bytes + std::min(max_head, all.size() * sizeof(float)));
+            n_bytes_ += taker->second(all.data(), how);
+        } else if (!mapped_.count(name)) {
             read(name, f.get());
         }
     }
+    takers_.clear();
     for (const auto & [name, t] : tensors_) {
-        char head[256];
+        char head[max_head];
         const size_t n = std::min(sizeof(head), ggml_nbytes(t));
-        if (packed_.count(name)) {  // whose bytes nobody gives back
+        if (heads.count(name)) {
+            std::copy(heads[name].begin(), heads[name].end(), head);
+        } else if (packed_.count(name)) {  // whose bytes nobody gives back either
             seek(name, f.get());
             take(name, f.get(), head, n);
         } else {
@@ -247,13 +263,21 @@ void weights::read(const std::string & name, FILE * f) const {
 
 // What a small file stores as f16 and is computed with as f32.
 void weights::widen(const std::string & name, FILE * f) const {
-    ggml_tensor * t = tensors_.at(name);
-    const int64_t n = ggml_nelements(t);
-    std::vector<ggml_fp16_t> stored(n);
-    std::vector<float>       wide(n);
+    const std::vector<float> wide = values(name, f);
+    ggml_backend_tensor_set(tensors_.at(name), wide.data(), 0, wide.size() * sizeof(float));
+}
+
+std::vector<float> weights::values(const std::string & name, FILE * f) const {
+    seek(name, f);
+    std::vector<float> wide(size_t(ggml_nelements(tensors_.at(name))));
+    if (file_->tensor(name)->type == GGML_TYPE_F32) {
+        take(name, f, wide.data(), wide.size() * sizeof(float));
+        return wide;
+    }
+    std::vector<ggml_fp16_t> stored(wide.size());
     take(name, f, stored.data(), stored.size() * sizeof(ggml_fp16_t));
-    ggml_fp16_to_fp32_row(stored.data(), wide.data(), n);
-    ggml_backend_tensor_set(t, wide.data(), 0, wide.size() * sizeof(float));
+    ggml_fp16_to_fp32_row(stored.data(), wide.data(), int64_t(wide.size()));
+    return wide;
 }
 
 loader::loader(weights & w, std::string prefix, std::string component, bool widen)
@@ -271,6 +295,16 @@ ggml_tensor * loader::matrix(const std::string & name, const shape & ne) const {
 
 ggml_tensor * loader::f32(const std::string & name, const shape & ne) const {
     return w_->request(path(name), ne, /*f32_only =*/true, /*widen =*/true);
+}
+
+bool loader::floats(const std::string & name) const {
+    const ggml_tensor * t = w_->file_->tensor(path(name));
+    return t && (t->type == GGML_TYPE_F32 || t->type == GGML_TYPE_F16);
+}
+
+void loader::values(const std::string & name, const shape & ne, value_taker take) const {
+    f32(name, ne);
+    w_->takers_[path(name)] = std::move(take);
 }
 
 state_slot loader::state_zeros(const shape & ne) const {

@@ -9,6 +9,7 @@
 #include "ggml.h"
 
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -40,7 +41,11 @@ struct load_options {
     int  map          = map_large;  // whether weights that the CPU works on stay in the file, read when looked at
     bool host_experts = false;      // matrices of experts stay with the CPU, whatever the device
     bool packed       = false;      // matrices the CPU works on are rearranged for its kernels as they are read
+    bool fast         = false;      // products in bfloat16, summed in float32, where the CPU multiplies so and a block can
 };
+
+// Takes the values of a tensor as it is read, in the order of the file, and returns the bytes it keeps of them.
+using value_taker = std::function<int64_t(const float * values, const load_options & how)>;
 
 class loader;
 
@@ -69,6 +74,7 @@ class weights {
     void take(const std::string & name, FILE * file, void * to, size_t n) const;
     void read(const std::string & name, FILE * file) const;  // into its buffer
     void widen(const std::string & name, FILE * file) const; // the same, of f16 that is computed with as f32
+    std::vector<float> values(const std::string & name, FILE * file) const;  // of f32, or f16 widened
 
     std::shared_ptr<omni::device>    device_;
     std::shared_ptr<const gguf_file> file_;
@@ -78,6 +84,7 @@ class weights {
     std::vector<buffer_ptr>          buffers_;
     std::map<std::string, ggml_tensor *> tensors_;
     std::set<std::string>            matrices_, packed_, mapped_;
+    std::map<std::string, value_taker> takers_;
     std::vector<state_spec>          states_;
     int64_t                          n_bytes_ = 0;
     uint64_t                         fingerprint_ = 0;
@@ -97,6 +104,13 @@ class loader {
     ggml_tensor * weight(const std::string & name, const shape & ne) const;  // a matrix or table, of any type
     ggml_tensor * matrix(const std::string & name, const shape & ne) const;  // only ever the left side of a product
     ggml_tensor * f32(const std::string & name, const shape & ne) const;     // norms, biases, convolutions
+
+    // The same, for who keeps them in a way of its own: no tensor holds them.
+    void values(const std::string & name, const shape & ne, value_taker take) const;
+
+    bool floats(const std::string & name) const;  // whether the file has it as f32 or f16
+    bool on_cpu() const { return w_->device()->is_cpu(); }
+    int  n_threads() const { return w_->device()->n_threads(); }  // that may run a graph, at most
 
     state_slot state_zeros(const shape & ne) const;
     state_slot state_kv(const shape & ne, int64_t head_dim) const;

@@ -93,6 +93,7 @@ class Info:
     accept_layer: int
     n_projections: int
     n_embd_proj: int
+    fast: int
     n_bytes: int
 
 
@@ -113,6 +114,9 @@ class Model(Handle):
         Whether matrices the CPU works on are rearranged for its kernels as they are read, where it has such
         (q4_0 and q4_k, mostly): a step is faster, but they are in memory and not mapped, and experts read a
         long prompt row by row. Rounding differs.
+    fast : bool
+        Whether a codec's convolutions multiply in bfloat16 and add in float32, where this CPU has such
+        products; ``info.fast`` says whether they do.
 
     Raises
     ------
@@ -135,12 +139,13 @@ class Model(Handle):
         mapped: bool | None = None,
         experts: str = "device",
         packed: bool = False,
+        fast: bool = False,
     ) -> None:
         if experts not in ("device", "cpu"):
             raise errors.ArgumentError(f"experts is {experts!r}, expected 'device' or 'cpu'")
         how = ffi.new("omni_load *")
         how.map = 0 if mapped is None else 1 if mapped else -1
-        how.host_experts, how.packed = experts == "cpu", packed
+        how.host_experts, how.packed, how.fast = experts == "cpu", packed, fast
         out = ffi.new("omni_model **")
         with checked() as call:
             call(lib.omni_model_load, device.pointer, os.fsencode(path), component.encode(), how, out)

@@ -46,6 +46,7 @@ def load(
     kv: str = "f32",
     experts: str = "device",
     packed: bool = False,
+    precision: str = "exact",
 ) -> Any:
     """Open a model file: a `SpeechModel`, or an `OmniModel` where the file converses.
 
@@ -69,6 +70,10 @@ def load(
     packed : bool
         Rearrange matrices of k types for the CPU's kernels as they are read: a step is faster and a
         long prompt is not; all of the model is in memory, and opening reads all of it. Rounding differs.
+    precision : {"exact", "fast"}
+        Of the network that turns codes into sound, on the CPU: float32 throughout, or products in bfloat16
+        summed in float32, where the CPU has such. Which codes are drawn does not depend on it. A CPU without
+        runs exact, and a `PrecisionWarning` says so.
 
     Returns
     -------
@@ -90,7 +95,16 @@ def load(
     """
     found = model_path(path)
     kind = OmniModel if is_omni(found) else SpeechModel
-    return kind(found, device=device, threads=threads, lanes=lanes, kv=kv, experts=experts, packed=packed)
+    return kind(
+        found,
+        device=device,
+        threads=threads,
+        lanes=lanes,
+        kv=kv,
+        experts=experts,
+        packed=packed,
+        precision=precision,
+    )
 
 
 def model_path(path: PathLike | None = None) -> Path:

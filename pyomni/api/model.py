@@ -64,15 +64,24 @@ class SpeechModel:
         kv: str = "f32",
         experts: str = "device",
         packed: bool = False,
+        precision: str = "exact",
     ) -> None:
         self.path = Path(path)
         self._meta = SpeechMetadata.read(self.path)
         where = dict.fromkeys(self._meta.components, self.path)
         self._weights = weights = Weights(
-            where, device, threads, components, kv=kv, experts=experts, packed=packed
+            where,
+            device,
+            threads,
+            components,
+            kv=kv,
+            experts=experts,
+            packed=packed,
+            precision=precision,
         )
         try:
-            kept, model = kept_for_voices(), file_identity(self.path)
+            kept = kept_for_voices()
+            model = file_identity(self.path) + (":fast" if weights.precision == "fast" else "")
             self._engine = SpeechEngine(
                 self._meta, weights.open_lm, weights.open_codec_decoder, lanes, kept, model
             )
@@ -408,6 +417,7 @@ class SpeechModel:
             **self._meta.summary(),
             "device": self._weights.device.name,
             "threads": self._weights.device.n_threads,
+            "precision": self._weights.precision,
             "loaded": self._weights.n_bytes(),
         }
 

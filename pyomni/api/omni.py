@@ -49,12 +49,20 @@ class OmniModel:
         kv: str = "f32",
         experts: str = "device",
         packed: bool = False,
+        precision: str = "exact",
     ) -> None:
         self._meta = meta = read_omni(Path(path))
         self.path: Path = meta.path
         self._texts = texts = meta.token_texts()
         self._weights = weights = Weights(
-            meta.where, device, threads, ("thinker",), kv=kv, experts=experts, packed=packed
+            meta.where,
+            device,
+            threads,
+            ("thinker",),
+            kv=kv,
+            experts=experts,
+            packed=packed,
+            precision=precision,
         )
         try:
             specials = texts.specials

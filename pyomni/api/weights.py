@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyomni.errors import UnsupportedModel
+from pyomni.errors import ArgumentError, PrecisionWarning, UnsupportedModel
 
 if TYPE_CHECKING:
     from pyomni._binding import Model
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from pyomni.components.lm import DecoderLM
     from pyomni.components.vision import VisionEncoder
 
-__all__ = ["Weights"]
+__all__ = ["PRECISIONS", "Weights"]
+
+#: What `precision` may be: float32 throughout, or bfloat16 products in the codec decoder.
+PRECISIONS = ("exact", "fast")
+
+#: Components that have a fast way: what turns codes into sound, and nothing that decides on codes.
+SOUNDING = ("codec_decoder", "code2wav")
 
 
 class Weights:
@@ -30,6 +37,8 @@ class Weights:
     kv : type of the KV caches of the long language models
     experts : where the matrices of experts are, ``device`` or ``cpu``
     packed : whether matrices the CPU works on are rearranged in memory for its kernels
+    precision : of what turns codes into sound, ``exact`` or ``fast``; where the CPU has no fast way a
+        `PrecisionWarning` says so
     """
 
     def __init__(
@@ -42,7 +51,10 @@ class Weights:
         kv: str = "f32",
         experts: str = "device",
         packed: bool = False,
+        precision: str = "exact",
     ) -> None:
+        if precision not in PRECISIONS:
+            raise ArgumentError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
         from pyomni._binding import Device
 
@@ -50,6 +62,7 @@ class Weights:
         self.watch: Callable[[str, DecoderLM], DecoderLM] | None = None
         self._where, self._closed = dict(where), False
         self._kv, self._experts, self._packed = kv, experts, packed
+        self.precision = precision  # what was asked for, until a component says what runs
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
             self.device = opened.enter_context(Device(device, threads))
@@ -75,10 +88,24 @@ class Weights:
                 raise UnsupportedModel(
                     f"the component {name} is not there (found: {found}), expected an open model that has it"
                 )
+            fast = self.precision == "fast" and name in SOUNDING
             self._models[name] = Model(
-                self.device, str(self._where[name]), name, experts=self._experts, packed=self._packed
+                self.device,
+                str(self._where[name]),
+                name,
+                experts=self._experts,
+                packed=self._packed,
+                fast=fast,
             )
             self._opened.callback(self._models[name].close)
+            if fast and not self._models[name].info.fast:
+                self.precision = "exact"
+                warnings.warn(
+                    f"precision 'fast' was asked for, but {self.device.name} here multiplies no bfloat16: "
+                    "running exact",
+                    PrecisionWarning,
+                    stacklevel=2,
+                )
         return self._models[name]
 
     def has(self, name: str) -> bool:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from pyomni.bench import TEXT, bench_speech
-from pyomni.cli.common import count, flags, open_model, print_json
+from pyomni.cli.common import count, flags, open_model, precision_flag, print_json
 
 EXAMPLE = """\
 example:
@@ -31,6 +31,7 @@ def add(verbs: Any) -> None:
     )
     p.add_argument("--text", default=TEXT, help="what to say")
     p.add_argument("--frames", type=count, default=50, metavar="N", help="frames to make (default 50, 4 s)")
+    precision_flag(p)
     flags(p)
 
 
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"model": str(args.model or "packaged voice"), "results": results})
         return 0
     for result in results:
-        print(f"{result['device']}, {result['threads']} threads, {result['frames']} frames")
+        where = f"{result['device']}, {result['threads']} threads, {result['precision']}"
+        print(f"{where}, {result['frames']} frames")
         print(f"  prefill {result['prefill_ms']:9.2f} ms, {result['prompt_positions']} positions")
         for name in ("talker", "predictor", "codec"):
             print(f"  {name:9} {result[f'{name}_ms']:7.2f} ms per frame")

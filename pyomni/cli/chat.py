@@ -18,6 +18,7 @@ from pyomni.cli.common import (
     message,
     omni_flags,
     open_omni,
+    precision_flag,
     print_json,
 )
 
@@ -60,6 +61,7 @@ def add(verbs: Any) -> None:
     p.add_argument("--save", metavar="FILE", help="save the conversation at the end")
     flags(p)
     omni_flags(p)
+    precision_flag(p)
     draw = p.add_argument_group("sampling", "What is not given takes the model's default.")
     draw.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answer")
     draw.add_argument("--greedy", action="store_true", help="always the likeliest token")

@@ -22,6 +22,7 @@ from pyomni.errors import (
     ModelFormatError,
     OutOfMemory,
     OutputFileError,
+    PrecisionWarning,
     ReferenceWarning,
     UnsupportedModel,
     VideoError,
@@ -89,6 +90,16 @@ def flags(parser: argparse.ArgumentParser, *, model: bool = True, device: bool =
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no prose; errors only")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout in place of prose")
     parser.add_argument("--debug", action="store_true", help="tracebacks")
+
+
+def precision_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the precision of what turns codes into sound."""
+    parser.add_argument(
+        "--precision",
+        choices=("exact", "fast"),
+        default="exact",
+        help="of the codec on the CPU: float32, or bfloat16 products where the CPU has them (default exact)",
+    )
 
 
 def omni_flags(parser: argparse.ArgumentParser) -> None:
@@ -185,14 +196,20 @@ def open_model(
     path = model_path(args.model)
     if args.model is None and not os.environ.get("PYOMNI_MODEL"):
         message(args, "no model given (-m or $PYOMNI_MODEL): using the small English voice in the package")
-    with blame(RESOURCE):  # what is left to be wrong in the arguments is the device
-        return SpeechModel(
+    # what is left to be wrong in the arguments is the device
+    with blame(RESOURCE), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PrecisionWarning)
+        model = SpeechModel(
             path,
             device=args.device,
             threads=args.threads,
             lanes=lanes,
             components=COMPONENTS if components is None else components,
+            precision=getattr(args, "precision", "exact"),
         )
+    for one in caught:
+        message(args, f"warning: {one.message}")
+    return model
 
 
 def open_omni(args: argparse.Namespace) -> OmniModel:
@@ -217,4 +234,5 @@ def open_omni(args: argparse.Namespace) -> OmniModel:
             kv=args.kv,
             experts=args.experts,
             packed=args.packed,
+            precision=getattr(args, "precision", "exact"),
         )

@@ -25,6 +25,7 @@ from pyomni.cli.common import (
     flags,
     message,
     open_model,
+    precision_flag,
     print_json,
 )
 from pyomni.cli.play import play, player
@@ -76,6 +77,7 @@ def add(verbs: Any) -> None:
     p.add_argument(
         "--format", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default: by OUT's extension)"
     )
+    precision_flag(p)
     flags(p)
     voice_flags(p)
     sampling_flags(p)

@@ -41,9 +41,11 @@ def install_checks(device: str = "auto", threads: int | None = None) -> Iterator
     about = build_about()
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Check("install", OK, f"pyomni {__version__}, ggml {about.pop('ggml', 'unknown')}, {python}")
+    ours, fast = about.pop("kernels", None), about.pop("fast", "none")
     check = _processor(about, _linux_flags())
     yield check
     if check.status != FAIL:  # the first product would end the process
+        yield _kernels(ours, fast)
         yield _devices(device, threads)
 
 
@@ -87,6 +89,21 @@ def _processor(about: dict[str, str], flags: set[str]) -> Check:
             "build it here: pip install --no-binary pyomni pyomni",
         )
     return Check("processor", OK, words, normal)
+
+
+def _kernels(ours: str | None, fast: str) -> Check:
+    """Say which of pyomni's own kernels run: `ours`, and `fast` for ``precision="fast"``."""
+    normal = "the best that this processor runs"
+    if ours is None:
+        return Check(
+            "kernels",
+            FAIL,
+            "$PYOMNI_CPU_VARIANT names kernels that do not run here",
+            normal,
+            "no model can be opened",
+            "unset PYOMNI_CPU_VARIANT",
+        )
+    return Check("kernels", OK, f"{ours}; precision fast: {'runs exact' if fast == 'none' else fast}", normal)
 
 
 def _devices(device: str, threads: int | None) -> Check:

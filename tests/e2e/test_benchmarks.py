@@ -13,6 +13,7 @@ import pytest
 from thinker_for_llama_cpp import write_for_llama_cpp
 from tiny import tiny_gguf
 from tiny_omni import omni_gguf
+from toys import toy
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
@@ -49,6 +50,15 @@ def test_start_up() -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     [text] = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.splitlines()
     assert json.loads(text)["first_sound_s"] > 0
+
+
+def test_the_codec_alone() -> None:
+    found = line("codec.py", toy(), "--frames", 2, "--calls", 2)
+    assert found["s_per_s"] > 0
+    assert found["of_peak"] == pytest.approx(
+        2 * found["gflops"] / sum(found["peak_gflops"]), rel=0.05, abs=0.01
+    )
+    assert {"read_gbytes", "kernels", "precision", "commit", "machine"} <= set(found)
 
 
 def test_answers(path: Path) -> None:
