@@ -30,6 +30,14 @@ struct scalar_block {
 
 size_t q8_bytes(int32_t, int64_t n_in) { return size_t(n_in / 32) * sizeof(scalar_block); }
 
+void round_block(const float * x, float inverse, scalar_block * to) {
+    to->sum = 0;
+    for (int i = 0; i < 32; i++) {
+        to->q[i] = int8_t(std::lrintf(x[i] * inverse));
+        to->sum += to->q[i];
+    }
+}
+
 void q8_ready(int32_t, const float * x, int64_t n_in, char * out) {
     scalar_block * to = reinterpret_cast<scalar_block *>(out);
     for (int64_t b = 0; b < n_in / 32; b++, x += 32) {
@@ -38,11 +46,23 @@ void q8_ready(int32_t, const float * x, int64_t n_in, char * out) {
             top = std::max(top, std::fabs(x[i]));
         }
         const float inverse = top > 0.0f ? 127.0f / top : 0.0f;
-        to[b].scale = top / 127.0f;
-        to[b].sum   = 0;
-        for (int i = 0; i < 32; i++) {
-            to[b].q[i] = int8_t(std::lrintf(x[i] * inverse));
-            to[b].sum += to[b].q[i];
+        to[b].scale = ggml_fp16_to_fp32(ggml_fp32_to_fp16(top / 127.0f));  // a half, in ggml's blocks
+        round_block(x, inverse, &to[b]);
+    }
+}
+
+// One scale for 256 numbers; what lies furthest from zero becomes -127.
+void q8_k_ready(int32_t, const float * x, int64_t n_in, char * out) {
+    scalar_block * to = reinterpret_cast<scalar_block *>(out);
+    for (int64_t s = 0; s < n_in / 256; s++, x += 256) {
+        float most = 0.0f;
+        for (int i = 0; i < 256; i++) {
+            most = std::fabs(x[i]) > std::fabs(most) ? x[i] : most;
+        }
+        const float inverse = most != 0.0f ? -127.0f / most : 0.0f;
+        for (int b = 0; b < 8; b++, to++) {
+            to->scale = most != 0.0f ? 1.0f / inverse : 0.0f;
+            round_block(x + b * 32, inverse, to);
         }
     }
 }
@@ -81,7 +101,15 @@ float q4_k_dot(const char * w, const char * x, int64_t n_in) {
 }
 
 size_t float_bytes(int32_t, int64_t n_in) { return size_t(n_in) * sizeof(float); }
-void float_ready(int32_t, const float * x, int64_t n_in, char * out) { std::memcpy(out, x, size_t(n_in) * sizeof(float)); }
+
+void float_ready(int32_t type, const float * x, int64_t n_in, char * out) {  // rounded as the weights are
+    float * to = reinterpret_cast<float *>(out);
+    for (int64_t i = 0; i < n_in; i++) {
+        to[i] = type == GGML_TYPE_F16    ? ggml_fp16_to_fp32(ggml_fp32_to_fp16(x[i]))
+                : type == GGML_TYPE_BF16 ? ggml_bf16_to_fp32(ggml_fp32_to_bf16(x[i]))
+                                         : x[i];
+    }
+}
 
 float f32_dot(const char * w, const char * x, int64_t n_in) {
     const float * a = reinterpret_cast<const float *>(w), * b = reinterpret_cast<const float *>(x);
@@ -151,7 +179,7 @@ bool at_least(cpu_variant least) {
 matvec matvec_scalar(int32_t type) {
     switch (type) {
         case GGML_TYPE_Q8_0: return {type, 32, q8_bytes, q8_ready, dots<q8_0_dot>};
-        case GGML_TYPE_Q4_K: return {type, 256, q8_bytes, q8_ready, dots<q4_k_dot>};
+        case GGML_TYPE_Q4_K: return {type, 256, q8_bytes, q8_k_ready, dots<q4_k_dot>};
         case GGML_TYPE_F32:  return {type, 32, float_bytes, float_ready, dots<f32_dot>};
         case GGML_TYPE_F16:  return {type, 32, float_bytes, float_ready, dots<half_dot<widen_f16>>};
         case GGML_TYPE_BF16: return {type, 32, float_bytes, float_ready, dots<half_dot<widen_bf16>>};

@@ -35,28 +35,48 @@ inline __m256i fours(__m256i a, __m256i b) { return _mm256_madd_epi16(_mm256_mad
 
 size_t q8_bytes(int32_t, int64_t n_in) { return (size_t(n_in) + size_t(n_in / 32) * 8 + 63) / 64 * 64; }
 
+// 32 numbers times inverse, rounded -> the bytes; returns their sum.
+inline int32_t round_block(const float * x, float inverse, char * out) {
+    __m256i q[4];
+    for (int k = 0; k < 4; k++) {
+        q[k] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * k), _mm256_set1_ps(inverse)));
+    }
+    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+    return sum_of(_mm256_add_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3])));
+}
+
+// The same for superblocks: one scale for 256 numbers, and what lies furthest from zero becomes -127.
+void q8_k_ready(int32_t, const float * x, int64_t n_in, char * out) {
+    float * scales = reinterpret_cast<float *>(out + n_in), * sums = scales + n_in / 32;
+    for (int64_t s = 0; s < n_in / 256; s++) {
+        float most = 0.0f, size = 0.0f;
+        for (int i = 0; i < 256; i++) {
+            const float v = x[s * 256 + i], a = v < 0.0f ? -v : v;
+            most = a > size ? v : most;
+            size = a > size ? a : size;
+        }
+        const float inverse = most != 0.0f ? -127.0f / most : 0.0f;
+        for (int64_t b = s * 8; b < s * 8 + 8; b++) {
+            scales[b] = most != 0.0f ? 1.0f / inverse : 0.0f;
+            sums[b]   = scales[b] * float(round_block(x + b * 32, inverse, out + b * 32));
+        }
+    }
+}
+
 void q8_ready(int32_t, const float * x, int64_t n_in, char * out) {
     float * scales = reinterpret_cast<float *>(out + n_in), * sums = scales + n_in / 32;
     const __m256 sign = _mm256_set1_ps(-0.0f);
     for (int64_t b = 0; b < n_in / 32; b++, x += 32) {
-        __m256 v[4], most = _mm256_setzero_ps();
+        __m256 most = _mm256_setzero_ps();
         for (int k = 0; k < 4; k++) {
-            v[k] = _mm256_loadu_ps(x + 8 * k);
-            most = _mm256_max_ps(most, _mm256_andnot_ps(sign, v[k]));
+            most = _mm256_max_ps(most, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + 8 * k)));
         }
         __m128 m = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
         m = _mm_max_ps(m, _mm_movehl_ps(m, m));
         const float top = _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-        const __m256 inverse = _mm256_set1_ps(top > 0.0f ? 127.0f / top : 0.0f);
-        __m256i q[4];
-        for (int k = 0; k < 4; k++) {
-            q[k] = _mm256_cvtps_epi32(_mm256_mul_ps(v[k], inverse));
-        }
-        const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(out + b * 32),
-                            _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-        const int32_t sum = sum_of(_mm256_add_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3])));
-        scales[b] = top / 127.0f;
+        const int32_t sum = round_block(x, top > 0.0f ? 127.0f / top : 0.0f, out + b * 32);
+        scales[b] = _cvtsh_ss(_cvtss_sh(top / 127.0f, _MM_FROUND_TO_NEAREST_INT));  // a half, in ggml's blocks
         sums[b]   = scales[b] * float(sum);
     }
 }
@@ -124,14 +144,23 @@ void q4_k_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, co
     }
 }
 
-// --- floats: the row stays F32. Ready for BF16: of each 16 numbers the even ones, then the odd ones -------------------
+// --- floats: the row is rounded as the weights are, and stays F32. Ready for BF16: of each 16 numbers the even ones, then the odd ones -------------------
 
 size_t float_bytes(int32_t, int64_t n_in) { return size_t(n_in) * sizeof(float); }
 
 void float_ready(int32_t type, const float * x, int64_t n_in, char * out) {
     float * to = reinterpret_cast<float *>(out);
     for (int64_t i = 0; i < n_in; i++) {
-        to[type == GGML_TYPE_BF16 ? i / 16 * 16 + i % 2 * 8 + i % 16 / 2 : i] = x[i];
+        float v = x[i];
+        if (type == GGML_TYPE_F16) {
+            v = _cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT));
+        } else if (type == GGML_TYPE_BF16) {  // to the nearest, of two to the even
+            uint32_t bits;
+            __builtin_memcpy(&bits, &v, sizeof(v));
+            bits = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
+            __builtin_memcpy(&v, &bits, sizeof(v));
+        }
+        to[type == GGML_TYPE_BF16 ? i / 16 * 16 + i % 2 * 8 + i % 16 / 2 : i] = v;
     }
 }
 
@@ -206,7 +235,7 @@ void float_multiply(int32_t, const char * w, size_t ws, int64_t n, int64_t n_in,
 matvec matvec_avx2(int32_t type) {
     switch (type) {
         case GGML_TYPE_Q8_0: return {type, 32, q8_bytes, q8_ready, q8_0_multiply};
-        case GGML_TYPE_Q4_K: return {type, 256, q8_bytes, q8_ready, q4_k_multiply};
+        case GGML_TYPE_Q4_K: return {type, 256, q8_bytes, q8_k_ready, q4_k_multiply};
         case GGML_TYPE_F32:  return {type, 32, float_bytes, float_ready, float_multiply<GGML_TYPE_F32>};
         case GGML_TYPE_F16:  return {type, 32, float_bytes, float_ready, float_multiply<GGML_TYPE_F16>};
         case GGML_TYPE_BF16: return {type, 32, float_bytes, float_ready, float_multiply<GGML_TYPE_BF16>};

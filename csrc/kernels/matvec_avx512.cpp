@@ -23,15 +23,16 @@ inline int64_t pairs(int64_t n_in) { return (n_in + 63) / 64; }
 
 size_t q8_bytes(int32_t, int64_t n_in) { return size_t(pairs(n_in)) * 192; }
 
+inline __m256i rounded_block(const float * x, __m512 inverse) {
+    const __m128i lo = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse)));
+    const __m128i hi = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), inverse)));
+    return _mm256_set_m128i(hi, lo);
+}
+
 inline float quantise_block(const float * x, __m256i * out) {
-    const __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
-    const float top   = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
-    const float scale = top / 127.0f;
-    const __m512 inverse = _mm512_set1_ps(top > 0.0f ? 127.0f / top : 0.0f);
-    const __m128i lo = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(a, inverse)));
-    const __m128i hi = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(b, inverse)));
-    *out = _mm256_set_m128i(hi, lo);
-    return scale;
+    const float top = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), _mm512_abs_ps(_mm512_loadu_ps(x + 16))));
+    *out = rounded_block(x, _mm512_set1_ps(top > 0.0f ? 127.0f / top : 0.0f));
+    return _cvtsh_ss(_cvtss_sh(top / 127.0f, _MM_FROUND_TO_NEAREST_INT));  // a half, in ggml's blocks
 }
 
 void q8_ready(int32_t, const float * x, int64_t n_in, char * out) {
@@ -100,9 +101,15 @@ void q4_k_ready(int32_t, const float * x, int64_t n_in, char * out) {
     static const int place[8] = {0, 2, 1, 3, 4, 6, 5, 7};  // its own inverse
     for (int64_t s = 0; s < n_in / 256; s++, out += 320) {
         float * scales = reinterpret_cast<float *>(out + 256);
+        float most = 0.0f, size = 0.0f;  // what lies furthest from zero becomes -127
+        for (int i = 0; i < 256; i++) {
+            const float v = x[s * 256 + i], a = v < 0.0f ? -v : v;
+            most = a > size ? v : most;
+            size = a > size ? a : size;
+        }
+        const float inverse = most != 0.0f ? -127.0f / most : 0.0f, scale = most != 0.0f ? 1.0f / inverse : 0.0f;
         for (int b = 0; b < 8; b++) {
-            __m256i q;
-            const float scale = quantise_block(x + s * 256 + b * 32, &q);
+            const __m256i q = rounded_block(x + s * 256 + b * 32, _mm512_set1_ps(inverse));
             _mm256_storeu_si256(reinterpret_cast<__m256i *>(out + place[b] * 32), q);
             const __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
             scales[b]     = scale;
@@ -153,15 +160,32 @@ void q4_k_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, co
     }
 }
 
-// --- floats: the row stays F32 ---------------------------------------------------------------------------------------
+// --- floats: the row is rounded as the weights are, and stays F32 ---------------------------------------------------------------------------------------
 // Ready for BF16: of each 32 numbers the even ones, then the odd ones, as a pair of weights lies in 32 bits.
+
+inline __m512 bf16(__m512 v) {  // to the nearest, of two to the even
+    const __m512i bits = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(int(0xffff0000))));
+}
 
 size_t float_bytes(int32_t, int64_t n_in) { return size_t(n_in) * sizeof(float); }
 
 void float_ready(int32_t type, const float * x, int64_t n_in, char * out) {
     float * to = reinterpret_cast<float *>(out);
-    for (int64_t i = 0; i < n_in; i++) {
-        to[type == GGML_TYPE_BF16 ? i / 32 * 32 + i % 2 * 16 + i % 32 / 2 : i] = x[i];
+    const __m512i apart = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    for (int64_t i = 0; i < n_in; i += 32) {
+        __m512 a = _mm512_loadu_ps(x + i), b = _mm512_loadu_ps(x + i + 16);
+        if (type == GGML_TYPE_F16) {
+            a = _mm512_cvtph_ps(_mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+            b = _mm512_cvtph_ps(_mm512_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT));
+        } else if (type == GGML_TYPE_BF16) {
+            const __m512 even = bf16(_mm512_permutex2var_ps(a, apart, b));
+            b = bf16(_mm512_permutex2var_ps(a, _mm512_add_epi32(apart, _mm512_set1_epi32(1)), b));
+            a = even;
+        }
+        _mm512_storeu_ps(to + i, a);
+        _mm512_storeu_ps(to + i + 16, b);
     }
 }
 
