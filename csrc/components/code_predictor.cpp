@@ -128,9 +128,7 @@ struct code_predictor final : component {
     void build_fast_frame(graph & g, ggml_tensor * hidden, ggml_tensor * code, ggml_tensor * uniforms, ggml_tensor * params) const {
         ggml_tensor *codes, *sum;
         stack_node::chain(g, blocks, {norm, proj, proj_b}, {codec_embd0, codec_head, codec_embd}, hidden, code, uniforms, params, &codes, &sum);
-        for (int64_t k = 0; k < n_groups - 1; k++) {
-            g.output("code." + std::to_string(k + 1), ggml_view_1d(g.ctx, codes, g.key.n_lanes, size_t(k) * codes->nb[1]));
-        }
+        g.output("codes", codes);                                                                 // [n_lanes, n_groups - 1]
         g.output("row_sum", sum);
     }
 

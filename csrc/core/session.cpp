@@ -184,6 +184,9 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
              weights_->name().c_str(), ggml_status_to_string(status));
     }
     for (const fetch & f : out) {
+        if (f.optional && !b.g->outputs().count(f.name)) {
+            continue;
+        }
         ggml_tensor * t = b.g->outputs().at(f.name);
         if (f.bytes != ggml_nbytes(t)) {
             fail(OMNI_ERROR_INTERNAL, "graph output '%s' holds %zu bytes, wanted %zu", f.name, ggml_nbytes(t), f.bytes);

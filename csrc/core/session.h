@@ -28,6 +28,7 @@ struct fetch {  // one named output: bytes to copy out
     const char * name;
     void *       data;
     size_t       bytes;
+    bool         optional = false;  // left alone where this graph has no such output
 };
 
 struct memory_free {

@@ -22,6 +22,12 @@ inline float sum_of(__m256 v) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
+inline float most_of(__m256 v) {
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
 inline int32_t sum_of(__m256i v) {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
@@ -50,12 +56,13 @@ inline int32_t round_block(const float * x, float inverse, char * out) {
 void q8_k_ready(int32_t, const float * x, int64_t n_in, char * out) {
     float * scales = reinterpret_cast<float *>(out + n_in), * sums = scales + n_in / 32;
     for (int64_t s = 0; s < n_in / 256; s++) {
-        float most = 0.0f, size = 0.0f;
-        for (int i = 0; i < 256; i++) {
-            const float v = x[s * 256 + i], a = v < 0.0f ? -v : v;
-            most = a > size ? v : most;
-            size = a > size ? a : size;
+        __m256 highest = _mm256_loadu_ps(x + s * 256), lowest = highest;
+        for (int i = 8; i < 256; i += 8) {
+            highest = _mm256_max_ps(highest, _mm256_loadu_ps(x + s * 256 + i));
+            lowest  = _mm256_min_ps(lowest, _mm256_loadu_ps(x + s * 256 + i));
         }
+        const float high = most_of(highest), low = -most_of(_mm256_sub_ps(_mm256_setzero_ps(), lowest));
+        const float most = -low > high ? low : high;
         const float inverse = most != 0.0f ? -127.0f / most : 0.0f;
         for (int64_t b = s * 8; b < s * 8 + 8; b++) {
             scales[b] = most != 0.0f ? 1.0f / inverse : 0.0f;
@@ -72,9 +79,7 @@ void q8_ready(int32_t, const float * x, int64_t n_in, char * out) {
         for (int k = 0; k < 4; k++) {
             most = _mm256_max_ps(most, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + 8 * k)));
         }
-        __m128 m = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
-        m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-        const float top = _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+        const float top = most_of(most);
         const int32_t sum = round_block(x, top > 0.0f ? 127.0f / top : 0.0f, out + b * 32);
         scales[b] = _cvtsh_ss(_cvtss_sh(top / 127.0f, _MM_FROUND_TO_NEAREST_INT));  // a half, in ggml's blocks
         sums[b]   = scales[b] * float(sum);

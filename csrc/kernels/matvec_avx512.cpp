@@ -101,12 +101,13 @@ void q4_k_ready(int32_t, const float * x, int64_t n_in, char * out) {
     static const int place[8] = {0, 2, 1, 3, 4, 6, 5, 7};  // its own inverse
     for (int64_t s = 0; s < n_in / 256; s++, out += 320) {
         float * scales = reinterpret_cast<float *>(out + 256);
-        float most = 0.0f, size = 0.0f;  // what lies furthest from zero becomes -127
-        for (int i = 0; i < 256; i++) {
-            const float v = x[s * 256 + i], a = v < 0.0f ? -v : v;
-            most = a > size ? v : most;
-            size = a > size ? a : size;
+        __m512 highest = _mm512_loadu_ps(x + s * 256), lowest = highest;
+        for (int i = 16; i < 256; i += 16) {
+            highest = _mm512_max_ps(highest, _mm512_loadu_ps(x + s * 256 + i));
+            lowest  = _mm512_min_ps(lowest, _mm512_loadu_ps(x + s * 256 + i));
         }
+        const float high = _mm512_reduce_max_ps(highest), low = _mm512_reduce_min_ps(lowest);
+        const float most = -low > high ? low : high;  // what lies furthest from zero becomes -127
         const float inverse = most != 0.0f ? -127.0f / most : 0.0f, scale = most != 0.0f ? 1.0f / inverse : 0.0f;
         for (int b = 0; b < 8; b++) {
             const __m256i q = rounded_block(x + s * 256 + b * 32, _mm512_set1_ps(inverse));
