@@ -65,7 +65,6 @@ class graph {
     ggml_tensor * state_lanes(state_slot slot) const;    // of all lanes, the lane last
     void store(state_slot slot, ggml_tensor * t);        // copied into the state of lane key.lane0, in the graph
     bool tapped() const { return !wanted_.empty(); }     // some node between the inputs and the outputs is wanted
-    void keep(std::shared_ptr<void> p) { kept_.push_back(std::move(p)); }  // for as long as this graph: what a node works with
     void after(ggml_tensor * t);                         // computed now, in the order of these calls
     bool wants(const std::string & tap) const { return wanted_.count(tap) != 0; }
     bool wants_any() const { return !wanted_.empty(); }
