@@ -2,7 +2,8 @@
 
     python benchmarks/competition.py model.gguf --frames 40 --threads 2 --busy 1
 
-In turns within one process, so that what else the machine does falls on both. Of each, the median of the rounds.
+In turns within one process, so that what else the machine does falls on both. Of each, the median of the
+rounds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def busy(n: int) -> Iterator[None]:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description="Time a model alone and beside busy processes; print one JSON line.")
+    parser = argparse.ArgumentParser(description="Time a model alone and beside busy processes.")
     parser.add_argument("model", help="GGUF file")
     parser.add_argument("--text", default=TEXT)
     parser.add_argument("--frames", type=int, default=40)
@@ -52,7 +53,8 @@ def main() -> None:
                     runs[name].append(bench_speech(model, args.text, args.frames))
         threads = model.info["threads"]
     medians = {
-        name: {key: statistics.median(run[key] for run in made) for key in KEYS} for name, made in runs.items()
+        name: {key: statistics.median(run[key] for run in made) for key in KEYS}
+        for name, made in runs.items()
     }
     print(
         json.dumps(

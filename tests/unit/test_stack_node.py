@@ -1,4 +1,4 @@
-"""A decoder stack as one node of a graph, against the chain of ggml's nodes, which a session with a tap keeps.
+"""A decoder stack as one node of a graph, against the chain of ggml's nodes that a session with a tap keeps.
 
 Once for each variant of the kernels that this machine runs, in a process of its own.
 """
@@ -23,7 +23,15 @@ from pyomni.errors import UnsupportedModel
 VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16", "neon")
 TYPES = ("f32", "f16", "bf16", "q8_0", "q5_k", "q4_k")
 # Odd numbers of blocks and heads; rows of whole K blocks only for some; enough weights for several threads.
-SIZES = {"hidden": 352, "ff": 768, "heads": 6, "kv_heads": 2, "head_dim": 96, "layers": 3, "codebook_size": 200}
+SIZES = {
+    "hidden": 352,
+    "ff": 768,
+    "heads": 6,
+    "kv_heads": 2,
+    "head_dim": 96,
+    "layers": 3,
+    "codebook_size": 200,
+}
 SIZES |= {"cp_hidden": 512, "cp_ff": 1056, "cp_heads": 4, "cp_kv_heads": 4, "cp_head_dim": 64, "cp_layers": 2}
 SIZES |= {"n_groups": 16}
 # What roundings of the rows to 8 bits or to halves may move once sums are taken in another order.
@@ -96,7 +104,10 @@ def test_no_row_knows_lanes_or_threads(paths: dict[str, Path], kind: str) -> Non
                 given[k][1:] = rows(model, n_lanes, 1, 100 + k)[1:]  # the first lane's stay the same
             logits = [lm.decode(g).logits[0] for g in given]
             expected = expected or logits
-            assert all(np.array_equal(a, b) for a, b in zip(logits, expected, strict=True)), (threads, n_lanes)
+            assert all(np.array_equal(a, b) for a, b in zip(logits, expected, strict=True)), (
+                threads,
+                n_lanes,
+            )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
@@ -122,7 +133,8 @@ def test_a_frame_knows_no_lanes_or_threads(paths: dict[str, Path], kind: str) ->
         hidden = rows(model, 4, 1, 7)[:, 0]
         for n_lanes in (1, 3, 4):
             lm = DecoderLM(model, 20, n_lanes)
-            codes, sums = lm.groups(hidden[:n_lanes], list(range(1, n_lanes + 1)), temperature=0.0, top_k=0, top_p=1.0)
+            ids = list(range(1, n_lanes + 1))
+            codes, sums = lm.groups(hidden[:n_lanes], ids, temperature=0.0, top_k=0, top_p=1.0)
             expected = (codes[0], sums[0]) if expected is None else expected
             assert np.array_equal(codes[0], expected[0])
             assert np.array_equal(sums[0], expected[1])
