@@ -2,6 +2,7 @@
 
 #include "blocks/linear.h"
 #include "blocks/norm.h"
+#include "blocks/stack_node.h"
 
 namespace omni {
 
@@ -30,6 +31,15 @@ void decoder_lm::build(graph & g, int64_t n_added, int64_t accept_layer) const {
     }
     between.accept = g.key.accept ? accept_layer : 0;
     ggml_tensor * x = g.input("embeds", GGML_TYPE_F32, hp.n_embd, n_rows);
+    if (between.added.empty() && !between.accept && stack_node::covers(g, blocks, {head}, in.n)) {
+        ggml_tensor *hidden, *logits;
+        stack_node::decode(g, blocks, {norm, nullptr, nullptr}, x, in, g.key.logits ? head : nullptr, &hidden, &logits);
+        g.output("hidden", hidden);
+        if (logits) {
+            g.output("logits", logits);
+        }
+        return;
+    }
     x = blocks.build(g, x, in, &between);
     if (between.accepted) {
         g.output("accept", between.accepted);                                          // [n_embd, n * n_lanes]

@@ -64,7 +64,14 @@ int32_t sample(const float * logits, int64_t n, double temperature, double top_p
     return kept.back().id;
 }
 
-void draw_rows(ggml_tensor * dst, int ith, int, void * userdata) {
+} // namespace
+
+int32_t draw_id(const float * logits, int64_t n_vocab, const double * params, double uniform) {
+    const bool finite = std::all_of(logits, logits + n_vocab, [](float x) { return std::isfinite(x); });
+    return params[0] > 0.0 && finite ? sample(logits, n_vocab, params[0], params[1], int64_t(params[2]), uniform) : largest(logits, n_vocab);
+}
+
+static void draw_rows(ggml_tensor * dst, int ith, int, void * userdata) {
     if (ith != 0) {
         return;
     }
@@ -76,13 +83,9 @@ void draw_rows(ggml_tensor * dst, int ith, int, void * userdata) {
     for (int64_t lane = 0; lane < logits->ne[1]; lane++) {
         const float * row = reinterpret_cast<const float *>(static_cast<const char *>(logits->data) + size_t(lane) * logits->nb[1]);
         const double  u   = static_cast<const double *>(uniforms->data)[lane * uniforms->ne[0] + index];
-        const bool finite = std::all_of(row, row + n, [](float x) { return std::isfinite(x); });
-        static_cast<int32_t *>(dst->data)[lane] =
-            params[0] > 0.0 && finite ? sample(row, n, params[0], params[1], int64_t(params[2]), u) : largest(row, n);
+        static_cast<int32_t *>(dst->data)[lane] = draw_id(row, n, params, u);
     }
 }
-
-} // namespace
 
 ggml_tensor * draw(graph & g, ggml_tensor * logits, ggml_tensor * uniforms, ggml_tensor * params, int64_t index) {
     ggml_tensor * args[] = {logits, uniforms, params};

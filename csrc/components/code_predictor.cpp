@@ -3,6 +3,7 @@
 #include "blocks/linear.h"
 #include "blocks/norm.h"
 #include "blocks/stack.h"
+#include "blocks/stack_node.h"
 #include "components/component.h"
 
 #include "core/error.h"
@@ -67,10 +68,21 @@ struct code_predictor final : component {
             return build_frame(g);
         }
         const kv_inputs in = blocks.inputs(g, g.key.n);
-        ggml_tensor * x = step(g, g.input("embeds", GGML_TYPE_F32, n_embd_in, in.n * in.n_lanes), in);
+        ggml_tensor * x = g.input("embeds", GGML_TYPE_F32, n_embd_in, in.n * in.n_lanes);
+        ggml_tensor * head = g.key.logits ? codec_head[size_t(g.key.which)] : nullptr;
+        if (stack_node::covers(g, blocks, {head, proj}, in.n)) {
+            ggml_tensor *hidden, *logits;
+            stack_node::decode(g, blocks, {norm, proj, proj_b}, x, in, head, &hidden, &logits);
+            g.output("hidden", hidden);
+            if (logits) {
+                g.output("logits", logits);
+            }
+            return;
+        }
+        x = step(g, x, in);
         g.output("hidden", g.tap("hidden", x));
-        if (g.key.logits) {
-            g.output("logits", g.tap("logits", linear_rows(g, codec_head[size_t(g.key.which)], x, nullptr)));
+        if (head) {
+            g.output("logits", g.tap("logits", linear_rows(g, head, x, nullptr)));
         }
     }
 
@@ -92,6 +104,12 @@ struct code_predictor final : component {
         ggml_tensor * uniforms = g.input("uniforms", GGML_TYPE_F64, n_groups - 1, n_lanes);
         ggml_tensor * params   = g.input("draw", GGML_TYPE_F64, n_draw_params);
 
+        std::vector<ggml_tensor *> matrices = codec_head;
+        matrices.insert(matrices.end(), codec_embd.begin(), codec_embd.end());
+        matrices.insert(matrices.end(), {codec_embd0, proj});
+        if (stack_node::covers(g, blocks, matrices, 2)) {
+            return build_fast_frame(g, hidden, code, uniforms, params);
+        }
         ggml_tensor * row = ggml_get_rows(c, codec_embd0, code);                                   // [n_embd_in, n_lanes]
         ggml_tensor * sum = row;
         ggml_tensor * x   = ggml_concat(c, hidden, ggml_reshape_3d(c, row, n_embd_in, 1, n_lanes), 1);
@@ -105,6 +123,13 @@ struct code_predictor final : component {
             sum = ggml_add(c, sum, x);
         }
         g.output("row_sum", sum);                                                                  // [n_embd_in, n_lanes]
+    }
+
+    void build_fast_frame(graph & g, ggml_tensor * hidden, ggml_tensor * code, ggml_tensor * uniforms, ggml_tensor * params) const {
+        ggml_tensor *codes, *sum;
+        stack_node::chain(g, blocks, {norm, proj, proj_b}, {codec_embd0, codec_head, codec_embd}, hidden, code, uniforms, params, &codes, &sum);
+        g.output("codes", codes);                                                                 // [n_lanes, n_groups - 1]
+        g.output("row_sum", sum);
     }
 
     stack_hparams hp;

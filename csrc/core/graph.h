@@ -48,10 +48,11 @@ struct graph_key {
 class graph {
   public:
     graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted,
-          bool cpu);
+          bool cpu, int n_threads);
 
     const graph_key key;
     const bool cpu;                // runs on the CPU, where a block may use an op of its own in place of a chain of ggml's
+    const int  n_threads;          // of the CPU
     ggml_context * ctx = nullptr;  // where nodes are made; owned by this graph
 
     ggml_tensor * input(const std::string & name, ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);
@@ -63,6 +64,7 @@ class graph {
     ggml_tensor * state(state_slot slot);                // of lane key.lane0, in the shape it was declared with
     ggml_tensor * state_lanes(state_slot slot) const;    // of all lanes, the lane last
     void store(state_slot slot, ggml_tensor * t);        // copied into the state of lane key.lane0, in the graph
+    bool tapped() const { return !wanted_.empty(); }     // some node between the inputs and the outputs is wanted
     void after(ggml_tensor * t);                         // computed now, in the order of these calls
     bool wants(const std::string & tap) const { return wanted_.count(tap) != 0; }
     bool wants_any() const { return !wanted_.empty(); }

@@ -33,7 +33,8 @@ session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_
     : weights_(std::move(w)), builder_(std::move(builder)), n_ctx_(n_ctx), n_past_(size_t(n_lanes), 0),
       broken_(size_t(n_lanes), false), specs_(weights_->states()), kv_type_(kv_type) {
     const device & d = *weights_->device();
-    backends_ = d.open_backends(weights_->n_bytes() < min_shared_bytes ? 1 : d.n_threads(), aborted, this);
+    n_threads_ = weights_->n_bytes() < min_shared_bytes ? 1 : d.n_threads();
+    backends_  = d.open_backends(n_threads_, aborted, this);
 
     need_memory((specs_.size() + 1) * ggml_tensor_overhead());
     state_ctx_.reset(ggml_init({/*.mem_size =*/(specs_.size() + 1) * ggml_tensor_overhead(), /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));
@@ -101,7 +102,7 @@ session::built & session::get(const graph_key & key) {
         auto b = std::make_unique<built>();
         const size_t max_nodes = builder_.max_nodes(key) + max_taps_of_a_name * wanted_.size();
         need_memory(graph_bytes(max_nodes));
-        b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu());
+        b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu(), n_threads_);
         builder_.build(*b->g);
         std::vector<ggml_backend_t> raw;
         for (const backend_ptr & backend : backends_) {
@@ -183,6 +184,9 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
              weights_->name().c_str(), ggml_status_to_string(status));
     }
     for (const fetch & f : out) {
+        if (f.optional && !b.g->outputs().count(f.name)) {
+            continue;
+        }
         ggml_tensor * t = b.g->outputs().at(f.name);
         if (f.bytes != ggml_nbytes(t)) {
             fail(OMNI_ERROR_INTERNAL, "graph output '%s' holds %zu bytes, wanted %zu", f.name, ggml_nbytes(t), f.bytes);

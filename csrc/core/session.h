@@ -28,6 +28,7 @@ struct fetch {  // one named output: bytes to copy out
     const char * name;
     void *       data;
     size_t       bytes;
+    bool         optional = false;  // left alone where this graph has no such output
 };
 
 struct memory_free {
@@ -84,6 +85,7 @@ class session {
     std::shared_ptr<const weights> weights_;
     graph_builder                  builder_;
     int64_t                        n_ctx_;
+    int                            n_threads_ = 1;
     std::vector<int64_t>           n_past_;
     std::vector<bool>              broken_;  // lanes whose state a failed run may have half written
     std::vector<backend_ptr>       backends_;

@@ -54,8 +54,9 @@ void lm_groups(session & s, const component & c, int32_t n_lanes, const float * 
     std::vector<fetch> out = {{"row_sum", row_sum, size_t(n_lanes) * size_t(info.n_embd) * sizeof(float)}};
     for (size_t k = 1; k < n_groups; k++) {
         names[k] = "code." + std::to_string(k);
-        out.push_back({names[k].c_str(), &drawn[k * size_t(n_lanes)], size_t(n_lanes) * sizeof(int32_t)});
+        out.push_back({names[k].c_str(), &drawn[k * size_t(n_lanes)], size_t(n_lanes) * sizeof(int32_t), true});
     }
+    out.push_back({"codes", &drawn[size_t(n_lanes)], (n_groups - 1) * size_t(n_lanes) * sizeof(int32_t), true});  // or all at once
     for (int32_t l = 0; l < n_lanes; l++) {
         s.rewind(l, 0);  // the frame's keys and values overwrite the lane's
     }

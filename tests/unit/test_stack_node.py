@@ -1,0 +1,175 @@
+"""A decoder stack as one node of a graph, against the chain of ggml's nodes that a session with a tap keeps.
+
+Once for each variant of the kernels that this machine runs, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import gguf
+import numpy as np
+import pytest
+from tiny import tiny_gguf
+
+from pyomni._binding import Device, Model
+from pyomni.components.lm import DecoderLM
+from pyomni.errors import UnsupportedModel
+
+VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16", "neon")
+TYPES = ("f32", "f16", "bf16", "q8_0", "q5_k", "q4_k")
+# Odd numbers of blocks and heads; rows of whole K blocks only for some; enough weights for several threads.
+SIZES = {
+    "hidden": 352,
+    "ff": 768,
+    "heads": 6,
+    "kv_heads": 2,
+    "head_dim": 96,
+    "layers": 3,
+    "codebook_size": 200,
+}
+SIZES |= {"cp_hidden": 512, "cp_ff": 1056, "cp_heads": 4, "cp_kv_heads": 4, "cp_head_dim": 64, "cp_layers": 2}
+SIZES |= {"n_groups": 16}
+# What roundings of the rows to 8 bits or to halves may move once sums are taken in another order.
+BOUND = {"f32": 2e-5, "f16": 4e-3, "bf16": 3e-2, "q8_0": 3e-2, "q5_k": 3e-2, "q4_k": 3e-2}
+
+
+class Pair(NamedTuple):
+    """Two sessions of a model: as one node, and as ggml's nodes."""
+
+    node: DecoderLM
+    twin: DecoderLM
+
+
+def pair(model: Model, n_lanes: int, kv: str = "f32") -> Pair:
+    both = Pair(DecoderLM(model, 100, n_lanes, kv), DecoderLM(model, 100, n_lanes, kv))
+    both.twin.session.tap("hidden")
+    return both
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("stack")
+    return {kind: tiny_gguf(folder / f"{kind}.gguf", kind, **SIZES) for kind in TYPES}
+
+
+def open_model(path: Path, component: str, threads: int = 1) -> Model:
+    return Model(Device("cpu", threads), path, component)
+
+
+def rows(model: Model, n_lanes: int, n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n_lanes, n, model.info.n_embd)).astype(np.float32)
+
+
+def off(got: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("component", ["talker", "code_predictor"])
+def test_a_step_is_its_twin(paths: dict[str, Path], kind: str, component: str) -> None:
+    model = open_model(paths[kind], component)
+    kv = "f16" if kind == "f16" else "f32"
+    sessions = pair(model, 2, kv)
+    for n, seed in ((2, 0), (1, 1), (4, 2), (1, 3)):
+        given = rows(model, 2, n, seed)
+        got, expected = (s.decode(given) for s in sessions)
+        assert off(got.hidden, expected.hidden) < BOUND[kind], (n, seed)
+        assert off(got.logits, expected.logits) < BOUND[kind], (n, seed)
+
+
+def test_a_long_context_is_its_twin(paths: dict[str, Path]) -> None:
+    model = open_model(paths["f32"], "talker")
+    sessions = pair(model, 1)
+    for s in sessions:
+        s.decode(rows(model, 1, 62, 0))  # plain in both
+    for k in range(6):  # over the end of a KV block
+        got, expected = (s.decode(rows(model, 1, 1, k)) for s in sessions)
+        assert off(got.hidden, expected.hidden) < BOUND["f32"]
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_k"])
+def test_no_row_knows_lanes_or_threads(paths: dict[str, Path], kind: str) -> None:
+    expected = None
+    for threads in (1, 2, 3):
+        model = open_model(paths[kind], "talker", threads)
+        for n_lanes in (1, 2, 3, 4, 6):
+            lm = DecoderLM(model, 100, n_lanes)
+            given = [rows(model, 1, 1, k).repeat(n_lanes, 0) for k in range(3)]
+            for k in range(3):
+                given[k][1:] = rows(model, n_lanes, 1, 100 + k)[1:]  # the first lane's stay the same
+            logits = [lm.decode(g).logits[0] for g in given]
+            expected = expected or logits
+            assert all(np.array_equal(a, b) for a, b in zip(logits, expected, strict=True)), (
+                threads,
+                n_lanes,
+            )
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_frame_is_its_twin_and_its_steps(paths: dict[str, Path], temperature: float) -> None:
+    model = open_model(paths["f32"], "code_predictor", 2)
+    node, twin = pair(model, 3)
+    draws = np.random.default_rng(5).random((3, model.info.n_groups - 1))
+    how = {"temperature": temperature, "top_k": 20, "top_p": 0.9}
+    for seed in range(4):
+        hidden = rows(model, 3, 1, seed)[:, 0]
+        given = how if temperature == 0.0 else {**how, "uniforms": draws}
+        codes, sums = node.groups(hidden, [1, 2, 3], **given)
+        expected, expected_sums = twin.groups(hidden, [1, 2, 3], **given)
+        np.testing.assert_array_equal(codes, expected)
+        assert off(sums, expected_sums) < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_k"])
+def test_a_frame_knows_no_lanes_or_threads(paths: dict[str, Path], kind: str) -> None:
+    expected = None
+    for threads in (1, 2, 3):
+        model = open_model(paths[kind], "code_predictor", threads)
+        hidden = rows(model, 4, 1, 7)[:, 0]
+        for n_lanes in (1, 3, 4):
+            lm = DecoderLM(model, 20, n_lanes)
+            ids = list(range(1, n_lanes + 1))
+            codes, sums = lm.groups(hidden[:n_lanes], ids, temperature=0.0, top_k=0, top_p=1.0)
+            expected = (codes[0], sums[0]) if expected is None else expected
+            assert np.array_equal(codes[0], expected[0])
+            assert np.array_equal(sums[0], expected[1])
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q8_0"])
+def test_a_head_is_the_product_of_its_weights(paths: dict[str, Path], kind: str) -> None:
+    model = open_model(paths[kind], "talker")
+    step = DecoderLM(model, 100, 3).decode(rows(model, 3, 1, 11))
+    stored = next(t for t in gguf.GGUFReader(paths[kind]).tensors if t.name == "talker.codec_head.weight")
+    weights = gguf.dequantize(stored.data, stored.tensor_type).astype(np.float64)  # [n_vocab, n_embd]
+    hidden = step.hidden.astype(np.float64)
+    if kind == "f16":
+        hidden = hidden.astype(np.float16).astype(np.float64)
+    elif kind == "bf16":
+        bits = step.hidden.view(np.uint32)
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+        hidden = bits.view(np.float32).astype(np.float64)
+    elif kind == "q8_0":
+        blocks = step.hidden.reshape(3, -1, 32)
+        most = np.abs(blocks).max(-1, keepdims=True)
+        numbers = np.rint(blocks * (np.float32(127) / most))
+        hidden = (numbers * (most / np.float32(127)).astype(np.float16).astype(np.float64)).reshape(3, -1)
+    expected = hidden @ weights.T
+    assert off(step.logits, expected) < 2e-6
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant(variant: str) -> None:
+    if os.environ.get("PYOMNI_CPU_VARIANT"):
+        pytest.skip("this is the process of one variant")
+    env = {**os.environ, "PYOMNI_CPU_VARIANT": variant}
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(run, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    if "which this CPU does not run" in done.stdout:
+        assert UnsupportedModel.__name__ in done.stdout
+        pytest.skip(f"no {variant} here")
+    assert done.returncode == 0, done.stdout[-4000:]
