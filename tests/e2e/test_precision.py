@@ -19,7 +19,7 @@ TEXT = "The harbour was quiet that morning, and the boats lay still."
 
 
 def child(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, sys.path))
     full = {**os.environ, "PYTHONPATH": path, **env}
     return subprocess.run([sys.executable, *args], env=full, capture_output=True, text=True, check=True)
 

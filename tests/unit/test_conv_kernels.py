@@ -71,7 +71,7 @@ def run(folder: Path, jobs: list[dict[str, Any]], *args: str, **env: str) -> Res
         input=json.dumps(jobs),
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             **env,
         },
         capture_output=True,
