@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ import pytest
 import pyomni
 from pyomni._binding import build_about
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT = "The harbour was quiet that morning, and the boats lay still."
 
 
