@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.api.aside import aside
+from pyomni.api.live import Live
 from pyomni.api.many import Prepared, SpeechRequest, each, perform_all, prepare
 from pyomni.api.opened import COMPONENTS, OpenModel
 from pyomni.api.pieces import AsyncPieces
@@ -212,6 +213,11 @@ class SpeechModel(OpenModel):
         """
         self._engine.require(*COMPONENTS)
         return each(self._engine, self._prepare, requests)
+
+    def live(self) -> Live:
+        """Return what a server speaks with: requests that come and go while others are spoken."""
+        self._engine.require(*COMPONENTS)
+        return Live(self._engine, self._prepare, self._cloner)
 
     def _prepare(self, request: SpeechRequest) -> Prepared:
         return prepare(self._meta, self._planner, self._issuer, request)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, ContextFull, UnsupportedModel
 from pyomni.options import GenerationOptions
 from pyomni.pipelines.arriving import Arriving, ArrivingRequest, TrailingPrompt, trailing_prompt
-from pyomni.pipelines.blocks import Timings, pcm_blocks
+from pyomni.pipelines.blocks import Blocks, Timings, pcm_blocks
 from pyomni.pipelines.keep import Kept
 from pyomni.pipelines.priming import Prefixes, Primed
 from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
@@ -57,6 +57,11 @@ class Plan:
     def n_prompt(self) -> int:
         """Positions of the prompt."""
         return len(self.layout.positions) if self.saved is None else self.saved.n_prompt
+
+    @property
+    def n_positions(self) -> int:
+        """Positions of prompt and frames, at most."""
+        return self.n_prompt + self.options.max_frames
 
 
 class SpeechEngine:
@@ -137,24 +142,40 @@ class SpeechEngine:
     def events(self, plans: Sequence[Plan], timings: Timings | None = None) -> Iterator[Event]:
         """Run plans on the lanes; call it inside `use`. See `pyomni.pipelines.speech.generate`."""
         talker, predictor = self._lms(plans)
-
-        def request(plan: Plan) -> Request:
-            if plan.saved is not None:
-                return _going_on(plan.saved, plan, talker)
-            reference = None
-            if plan.reference is not None:
-                reference = reference_rows(plan.reference, talker.embed, predictor.embed)
-
-            def rows(layout: PromptLayout) -> TalkerPrompt:
-                return build(layout, talker.embed, plan.speaker, reference)
-
-            prompt = trailing_prompt(plan.layout, plan.arriving, talker.embed, rows)
-            if plan.arriving is None:
-                return Request(prompt, plan.options)
-            return ArrivingRequest(prompt, plan.options, plan.arriving.limit, plan.arriving.least)
-
         # rows are made when a lane is free for them
-        requests = (request(plan) for plan in plans)
+        return self._generate(talker, predictor, (_request(p, talker, predictor) for p in plans), timings)
+
+    def admit(
+        self,
+        plans: Iterator[tuple[Plan, Callable[[], bool]]],
+        n_positions: int,
+        timings: Timings | None = None,
+    ) -> Iterator[Event]:
+        """Run plans that come while others run; call it inside `use`.
+
+        Parameters
+        ----------
+        plans : iterator of (Plan, callable () -> bool)
+            With whether nobody wants it any more. Asked whenever a lane is free; one that has none now is
+            asked again before the next frame, as `pyomni.pipelines.speech.generate` says.
+        n_positions : int
+            The longest plan takes, its frames included (`Plan.n_positions`).
+        timings : Timings, optional
+        """
+        talker, predictor = self._sessions.lms(
+            rounded(n_positions, self.meta.n_ctx_max), self.lanes, self.meta.n_groups
+        )
+
+        def request(one: tuple[Plan, Callable[[], bool]]) -> Request:
+            plan, gone = one
+            return replace(_request(plan, talker, predictor), gone=gone)
+
+        # map, not a generator, which would be over for good once there was no plan
+        return self._generate(talker, predictor, map(request, plans), timings)
+
+    def _generate(
+        self, talker: DecoderLM, predictor: DecoderLM, requests: Iterable[Request], timings: Timings | None
+    ) -> Iterator[Event]:
         levels = self._sessions.levels if "codec_decoder" in self.meta.components else None
         return generate(talker, predictor, requests, self.meta, timings, self._prefixes, levels)
 
@@ -171,13 +192,30 @@ class SpeechEngine:
         """
         self.require("codec_decoder")
         codec = self._sessions.codec()
+        prime = self._prime(codec, reference)
+        n_blocks = 0
         if saved is not None:
             state = saved.codec.tobytes()
-            return pcm_blocks(codec, frames, timings, lambda: codec.load(state), saved.n_blocks)
+            prime, n_blocks = lambda: codec.load(state), saved.n_blocks
+        return pcm_blocks(codec, frames, timings, prime, n_blocks)
+
+    def open_codec(self) -> CodecDecoder:
+        """Open another session of the codec decoder, for speeches that are decoded in turns; close it."""
+        return self._sessions.another_codec()
+
+    def blocks(
+        self, codec: CodecDecoder, reference: npt.NDArray[np.int32] | None, timings: Timings
+    ) -> Blocks:
+        """Return what `pcm` decodes with, for a caller who has a codec session and pushes frames into it."""
+        return Blocks(codec, timings, self._prime(codec, reference))
+
+    def _prime(
+        self, codec: CodecDecoder, reference: npt.NDArray[np.int32] | None
+    ) -> Callable[[], None] | None:
         if reference is None:
-            return pcm_blocks(codec, frames, timings)
+            return None
         heard = reference
-        return pcm_blocks(codec, frames, timings, lambda: self._primed.hear(codec, heard))
+        return lambda: self._primed.hear(codec, heard)
 
     def save_lanes(self, n_past: int) -> tuple[bytes, bytes]:
         """Return where the talker and the codec decoder are in a run of one plan, between two blocks.
@@ -215,9 +253,26 @@ class SpeechEngine:
     def _lms(self, plans: Sequence[Plan]) -> tuple[DecoderLM, DecoderLM]:
         """Return the two language models, with room for the longest plan."""
         self.require("talker", "code_predictor")
-        need = max((p.n_prompt + p.options.max_frames for p in plans), default=1)
+        need = max((p.n_positions for p in plans), default=1)
         lanes = self.lanes if len(plans) > 1 else 1
         return self._sessions.lms(rounded(need, self.meta.n_ctx_max), lanes, self.meta.n_groups)
+
+
+def _request(plan: Plan, talker: DecoderLM, predictor: DecoderLM) -> Request:
+    """Make the rows of a plan."""
+    if plan.saved is not None:
+        return _going_on(plan.saved, plan, talker)
+    reference = None
+    if plan.reference is not None:
+        reference = reference_rows(plan.reference, talker.embed, predictor.embed)
+
+    def rows(layout: PromptLayout) -> TalkerPrompt:
+        return build(layout, talker.embed, plan.speaker, reference)
+
+    prompt = trailing_prompt(plan.layout, plan.arriving, talker.embed, rows)
+    if plan.arriving is None:
+        return Request(prompt, plan.options)
+    return ArrivingRequest(prompt, plan.options, plan.arriving.limit, plan.arriving.least)
 
 
 def _going_on(saved: SavedSpeech, plan: Plan, talker: DecoderLM) -> Request:

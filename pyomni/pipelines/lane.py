@@ -9,6 +9,7 @@ frames, or when.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -74,6 +75,12 @@ class Request:
     prompt: TalkerPrompt
     options: GenerationOptions
     point: Point | None = field(default=None, kw_only=True)
+    gone: Callable[[], bool] | None = field(default=None, kw_only=True)
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether nobody waits for it any more; asked before each frame, and then its lane is free."""
+        return self.gone is not None and self.gone()
 
     @property
     def max_frames(self) -> int:
@@ -100,9 +107,10 @@ class Event(NamedTuple):
         Its place in the requests given.
     codes : int32 [n_groups] or None
         One frame; None in the last event of a request.
-    finish_reason : {"stop", "length", "repaired", "runaway", "silence"} or None
+    finish_reason : {"stop", "length", "repaired", "runaway", "silence", "cancelled"} or None
         In the last event: the end id was drawn, or `max_frames` was reached without it; where the guard
-        rolled back, ended all the same, or given up in a loop, without an end, or in near silence.
+        rolled back, ended all the same, or given up in a loop, without an end, or in near silence; or, of a
+        request that nobody wanted any more, "cancelled".
     row_sum : float32 [n_embd] or None
         Sum of the frame's embeddings: the codec side of the talker's next row.
     pad_row : float32 [n_embd] or None

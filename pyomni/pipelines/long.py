@@ -30,6 +30,9 @@ from pyomni.pipelines.speech import Event
 __all__ = [
     "FADE_S",
     "PART_TOKENS",
+    "WORST_FIRST",
+    "Fader",
+    "Frames",
     "Made",
     "Part",
     "Script",
@@ -282,25 +285,41 @@ def faded(blocks: Iterable[F32], n_in: int, n_out: int) -> Iterator[F32]:
 
     The last `n_out` samples so far are held back until it is known whether they are the last.
     """
-    rise = _rise(n_in)
-    held = np.zeros(0, np.float32)
-    at = 0
+    fader = Fader(n_in, n_out)
     for given in blocks:
-        block = given
-        if at < n_in:
-            block = block.copy()
-            n = min(n_in - at, len(block))
-            block[:n] *= rise[at : at + n]
-        at += len(given)
-        if n_out:
-            block = np.concatenate([held, block])
-            held = block[max(len(block) - n_out, 0) :].copy()  # a view would keep the block alive
-            block = block[: len(block) - len(held)]
-        if len(block):
+        if len(block := fader.push(given)):
             yield block
-    if len(held):
-        held *= _rise(n_out)[::-1][n_out - len(held) :]
+    if len(held := fader.finish()):
         yield held
+
+
+class Fader:
+    """`faded` for a caller who pushes blocks."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        self._n_in, self._n_out = n_in, n_out
+        self._rise = _rise(n_in)
+        self._held = np.zeros(0, np.float32)
+        self._at = 0
+
+    def push(self, given: F32) -> F32:
+        """Return what is ready, float32 [n], which may be nothing."""
+        block, n_out = given, self._n_out
+        if self._at < self._n_in:
+            block = block.copy()
+            n = min(self._n_in - self._at, len(block))
+            block[:n] *= self._rise[self._at : self._at + n]
+        self._at += len(given)
+        if n_out:
+            block = np.concatenate([self._held, block])
+            self._held = block[max(len(block) - n_out, 0) :].copy()  # a view would keep the block alive
+            block = block[: len(block) - len(self._held)]
+        return block
+
+    def finish(self) -> F32:
+        """Return what was held back, faded out."""
+        self._held *= _rise(self._n_out)[::-1][self._n_out - len(self._held) :]
+        return self._held
 
 
 def _rise(n: int) -> F32:

@@ -88,6 +88,10 @@ class SpeechSessions:
             self._codec = self._open_codec()
         return self._codec
 
+    def another_codec(self) -> CodecDecoder:
+        """Open a codec decoder beside that one; whoever asked for it closes it."""
+        return self._open_codec()
+
     def levels(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Decode frames on their own and return how loud each is; the codec's stream stays where it is.
 

@@ -68,7 +68,8 @@ def generate(
         With the same number of lanes; the talker's are rewound first, the predictor keeps nothing between
         frames.
     requests : iterable of Request
-        Taken one by one, when a lane is free.
+        Taken one by one, when a lane is free. An iterator that has none now is asked again before the next
+        frame, and may have one then; the loop ends when no lane is live and none comes.
     meta : FrameRules
         End id, suppressed range, number of groups.
     timings : Timings, optional
@@ -93,6 +94,8 @@ def generate(
     waiting = enumerate(requests)
     live: dict[int, Lane] = {}
     while True:
+        for lane in [lane for lane in sorted(live) if live[lane].request.unwanted]:
+            yield Event(live.pop(lane).index, None, "cancelled")
         for lane in range(talker.n_lanes):
             if lane not in live and (item := next(waiting, None)) is not None:
                 live[lane] = _start(talker, lane, *item, clock, prefixes, levels)

@@ -1,0 +1,166 @@
+"""Requests that come and go while others are spoken: what a server makes its answers with.
+
+One thread runs the frames (`Live.run`), and pushes each event into the `Performance` of its request, which
+gives back samples. The codes, and the samples, are those of `SpeechModel.speak`: the parts of a text are
+requests of their own to the loop, and between them others get their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pyomni.api.many import Prepared, SpeechRequest
+from pyomni.pipelines.blocks import Blocks
+from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.long import FADE_S, WORST_FIRST, Fader, Made
+from pyomni.pipelines.speech import Event
+from pyomni.receipt import Receipt
+
+if TYPE_CHECKING:
+    from pyomni.audio.reference import Clip
+    from pyomni.components.codec import CodecDecoder
+    from pyomni.pipelines.cloning import Cloner
+    from pyomni.voices import Voice
+
+__all__ = ["Live", "Performance"]
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+
+
+class Live:
+    """A model at work for many; `run`, `clone` and performances belong to the one thread inside `use`."""
+
+    def __init__(
+        self, engine: SpeechEngine, prepare_one: Callable[[SpeechRequest], Prepared], cloner: Cloner
+    ) -> None:
+        self._engine, self._prepare, self._cloner = engine, prepare_one, cloner
+        self._codecs: list[CodecDecoder] = []
+        self.lanes, self.sample_rate = engine.lanes, engine.meta.sample_rate
+
+    def prepare(self, request: SpeechRequest) -> Prepared:
+        """Check a request and lay it out, in any thread; raises what `SpeechModel.speak` does."""
+        return self._prepare(request)
+
+    def use(self) -> AbstractContextManager[None]:
+        """Hold the model; raises `SessionBusy` where another caller does."""
+        return self._engine.use()
+
+    def run(self, plans: Iterator[tuple[Plan, Callable[[], bool]]], n_positions: int) -> Iterator[Event]:
+        """Run plans as they come; see `SpeechEngine.admit`."""
+        return self._engine.admit(plans, n_positions)
+
+    def clone(self, clip: Clip, transcript: str | None, name: str = "") -> Voice:
+        """Make a voice of a clip, between two frames; see `SpeechModel.clone`."""
+        return self._cloner.clone(clip, transcript, name)
+
+    def perform(self, prepared: Prepared) -> Performance:
+        """Begin to speak what was prepared; close it, so that another can have its codec session."""
+        codec = self._codecs.pop() if self._codecs else self._engine.open_codec()
+        return Performance(self._engine, prepared, codec, self._codecs.append)
+
+    def close(self) -> None:
+        """Close the codec sessions; performances have been closed before."""
+        while self._codecs:
+            self._codecs.pop().close()
+
+
+class Performance:
+    """One request on its way to sound.
+
+    Attributes
+    ----------
+    made : Made
+        Frames and samples so far; `finish_reason` once it has ended.
+    """
+
+    def __init__(
+        self,
+        engine: SpeechEngine,
+        prepared: Prepared,
+        codec: CodecDecoder,
+        give_back: Callable[[CodecDecoder], None],
+    ) -> None:
+        self.made = Made()
+        self._engine, self._script, self._issue = engine, prepared.script, prepared.issue
+        self._codec: CodecDecoder | None = codec
+        self._give_back = give_back
+        self._index, self._n_leading = -1, 0
+        self._reasons: set[str | None] = set()
+        self._blocks: Blocks | None = None
+        self._fader = Fader(0, 0)
+
+    def next_plan(self) -> Plan:
+        """Return the plan of the next part, whose events are then to be pushed."""
+        self._index += 1
+        part = self._script.parts[self._index]
+        self._plan = part.plan
+        if part.follows is not None and self._n_leading:
+            self._plan = part.follows(self._codes()[: self._n_leading])
+        self._blocks = None
+        return self._plan
+
+    def push(self, event: Event) -> list[F32]:
+        """Take an event of the part that is running and return samples it completes, float32 [n] each.
+
+        After the event that ends the part, either `made.finish_reason` is set or `next_plan` is due. It may be
+        set before that, where no more frames are allowed: then nothing is to be pushed any more.
+        """
+        assert self._codec is not None, "the performance is closed"
+        found: list[F32] = []
+        if self._blocks is None:
+            found += self._begin_part(self._codec)
+        blocks, made = self._blocks, self.made
+        assert blocks is not None
+        full = made.frames.n == self._script.max_frames
+        if event.codes is not None:
+            if full:
+                made.finish_reason = "length"
+                return self._counted([*found, *self._rest(blocks)])
+            made.frames.append(event.codes)
+            pcm = blocks.push(event.codes)
+            return self._counted([*found, *([] if pcm is None else [self._fader.push(pcm)])])
+        last = self._index == len(self._script.parts) - 1
+        self._reasons.add("length" if full and not last else event.finish_reason)
+        found += self._rest(blocks)
+        if self._index == 0:
+            self._n_leading = made.frames.n
+        if last or full:
+            made.finish_reason = next((r for r in WORST_FIRST if r in self._reasons), event.finish_reason)
+        return self._counted(found)
+
+    def receipt(self) -> Receipt:
+        """Return what made it, once it has ended."""
+        return self._issue(self._codes(), self.made.finish_reason or "stop")
+
+    def close(self) -> None:
+        """Give the codec session back; calling it again does nothing."""
+        if self._codec is not None:
+            codec, self._codec = self._codec, None
+            self._give_back(codec)
+
+    def _begin_part(self, codec: CodecDecoder) -> list[F32]:
+        parts, rate = self._script.parts, self._engine.meta.sample_rate
+        self._blocks = self._engine.blocks(codec, self._plan.reference, self.made.timings)
+        edges = round(FADE_S * rate)
+        last = len(parts) - 1
+        self._fader = Fader(edges if self._index else 0, edges if self._index < last else 0)
+        pause = parts[self._index - 1].pause if self._index else 0.0
+        return [np.zeros(round(pause * rate), np.float32)] if pause > 0 else []
+
+    def _rest(self, blocks: Blocks) -> list[F32]:
+        pcm = blocks.finish()
+        return [*([] if pcm is None else [self._fader.push(pcm)]), self._fader.finish()]
+
+    def _counted(self, blocks: list[F32]) -> list[F32]:
+        blocks = [block for block in blocks if len(block)]
+        self.made.n_samples += sum(map(len, blocks))
+        return blocks
+
+    def _codes(self) -> I32:
+        return self.made.frames.array(self._engine.meta.n_groups)
