@@ -108,7 +108,7 @@ class Performance:
     def push(self, event: Event) -> list[F32]:
         """Take an event of the part that is running and return samples it completes, float32 [n] each.
 
-        After the event that ends the part, either `made.finish_reason` is set or `next_plan` is due. It may be
+        After the event that ends the part, `made.finish_reason` is set or `next_plan` is due. It may be
         set before that, where no more frames are allowed: then nothing is to be pushed any more.
         """
         assert self._codec is not None, "the performance is closed"

@@ -1,0 +1,349 @@
+"""One thread per model: requests wait in a queue, take lanes as they come free, and get their sound.
+
+First come, first served. A text in parts takes a lane for one part at a time and waits its turn again for the
+next, so that others get in between; the next part waits, too, while too much of the sound is still unread.
+Whoever stops reading frees the lane before the next frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyomni.api.live import Live, Performance
+from pyomni.api.many import Prepared
+from pyomni.errors import Cancelled
+from pyomni.pipelines.engine import Plan
+from pyomni.receipt import Receipt
+from pyomni.server.failures import Busy, Draining, TooLate
+
+__all__ = ["Job", "Scheduler"]
+
+F32 = npt.NDArray[np.float32]
+LOG = logging.getLogger("pyomni.server")
+
+#: Seconds of sound that may wait unread before the next part of a text is begun.
+UNREAD_S = 60.0
+#: Positions of a first session: short texts share it, and longer ones make it grow once all is quiet.
+FIRST_POSITIONS = 1024
+
+
+class Job:
+    """A request in the scheduler, read as an async iterator of float32 [n] in the event loop it was made in.
+
+    Attributes
+    ----------
+    prepared : Prepared
+    deadline : float
+        On `time.monotonic`'s clock.
+    receipt : Receipt or None
+        Once all was read.
+    """
+
+    def __init__(self, prepared: Prepared, deadline: float, wake: Callable[[], None]) -> None:
+        self.prepared, self.deadline = prepared, deadline
+        self.receipt: Receipt | None = None
+        self.gone = False
+        self.performance: Performance | None = None  # of the worker
+        self._wake = wake
+        self._loop = asyncio.get_running_loop()
+        self._blocks: asyncio.Queue[F32 | BaseException | None] = asyncio.Queue()
+        self._unread, self._lock = 0, threading.Lock()
+
+    def __aiter__(self) -> AsyncIterator[F32]:
+        return self
+
+    async def __anext__(self) -> F32:
+        try:
+            left = self.deadline - time.monotonic()
+            found = await asyncio.wait_for(self._blocks.get(), max(left, 0))
+        except asyncio.TimeoutError:
+            self.cancel()
+            raise TooLate("the speech was not done by its deadline; a shorter text takes less time") from None
+        except BaseException:
+            self.cancel()
+            raise
+        if found is None:
+            raise StopAsyncIteration
+        if isinstance(found, BaseException):
+            raise found
+        with self._lock:
+            self._unread -= len(found)
+        self._wake()
+        return found
+
+    def cancel(self) -> None:
+        """Want it no more; its lane is free before the next frame."""
+        self.gone = True
+        self._wake()
+
+    def is_gone(self) -> bool:
+        """Whether nobody wants it."""
+        return self.gone
+
+    # -- the worker's side ------------------------------------------
+
+    @property
+    def unread(self) -> int:
+        """Samples made and not yet read."""
+        with self._lock:
+            return self._unread
+
+    def give(self, item: F32 | BaseException | None) -> None:
+        """Hand over a block, the error that ended it, or None for its end."""
+        if isinstance(item, np.ndarray):
+            with self._lock:
+                self._unread += len(item)
+        try:
+            self._loop.call_soon_threadsafe(self._blocks.put_nowait, item)
+        except RuntimeError:  # that loop is closed: nobody reads
+            self.gone = True
+
+
+class Scheduler:
+    """Speak jobs on the lanes of a model, in a thread of its own.
+
+    Parameters
+    ----------
+    live : Live
+    queue : int
+        Requests that may wait for a lane.
+    """
+
+    def __init__(self, live: Live, queue: int = 32) -> None:
+        self.live, self._most = live, queue
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[Job, Plan]] = deque()
+        self._paused: list[Job] = []  # whose next part waits for its reader
+        self._errands: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._running: dict[int, Job] = {}
+        self._admitted = 0
+        self._draining = self._closed = False
+        self._room = FIRST_POSITIONS
+        self.frames = self.samples = self.done = self.failed = self.cancelled = 0
+        self._thread = threading.Thread(target=self._work, name="pyomni-speech", daemon=True)
+        self._thread.start()
+
+    # -- for everyone -----------------------------------------------
+
+    def submit(self, prepared: Prepared, seconds: float) -> Job:
+        """Queue what `Live.prepare` returned; call it in the event loop that reads the job.
+
+        Raises
+        ------
+        Busy
+            The queue is full.
+        Draining
+            The server is stopping.
+        """
+        job = Job(prepared, time.monotonic() + seconds, self._woken)
+        with self._changed:
+            if self._draining or not self._thread.is_alive():
+                raise Draining("the server is stopping, expected another to be asked")
+            if len(self._waiting) >= self._most + self.live.lanes - len(self._running):
+                raise Busy(f"{len(self._waiting)} requests wait already, expected fewer; try again later")
+            self._waiting.append((job, prepared.script.parts[0].plan))
+            self._changed.notify_all()
+        return job
+
+    async def between_frames(self, errand: Callable[[], Any]) -> Any:
+        """Run something on the model's thread, between two frames, and return what it returns."""
+        future: Future[Any] = Future()
+        with self._changed:
+            if self._draining or not self._thread.is_alive():
+                raise Draining("the server is stopping, expected another to be asked")
+            self._errands.append((errand, future))
+            self._changed.notify_all()
+        return await asyncio.wrap_future(future)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests."""
+        return self._thread.is_alive() and not self._draining
+
+    def load(self) -> tuple[int, int]:
+        """Return how many requests have a lane, and how many wait."""
+        with self._changed:
+            return len(self._running), len(self._waiting) + len(self._paused)
+
+    def drain(self) -> None:
+        """Take no new requests; those that are here are finished."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop: cancel what is left, and wait for the thread."""
+        with self._changed:
+            self._draining = self._closed = True
+            for job in [*self._running.values(), *self._paused, *(job for job, _ in self._waiting)]:
+                job.gone = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _woken(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    # -- the thread -------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            with self.live.use():
+                while self._wait():
+                    self._run()
+        except BaseException as error:  # the model is held by another, say
+            LOG.exception("the model's thread has ended")
+            self._fail(error, everything=True)
+        finally:
+            self.live.close()
+
+    def _wait(self) -> bool:
+        """Wait for something to do; False at the end."""
+        while True:
+            self._do_errands()
+            with self._changed:
+                self._resume_paused()
+                self._sweep()
+                if self._waiting:
+                    return True
+                if self._errands:
+                    continue
+                if self._closed:
+                    return False
+                self._changed.wait()
+
+    def _run(self) -> None:
+        """Speak until no lane is live and no request fits, or something fails."""
+        with self._changed:
+            self._room = max(self._room, self._waiting[0][1].n_positions)
+        self._admitted, self._running = 0, {}
+        try:
+            for event in self.live.run(_Feed(self._next), self._room):
+                self._take(event)
+        except Exception as error:
+            LOG.exception("speaking failed")
+            self._fail(error)
+
+    def _next(self) -> tuple[Plan, Callable[[], bool]] | None:
+        """Return what a free lane takes, if it fits the sessions as they are."""
+        self._do_errands()
+        with self._changed:
+            self._resume_paused()
+            self._sweep()
+            if not self._waiting or self._waiting[0][1].n_positions > self._room:
+                return None
+            job, plan = self._waiting.popleft()
+            self._running[self._admitted] = job
+            self._admitted += 1
+        if job.performance is None:
+            job.performance = self.live.perform(job.prepared)
+            job.performance.next_plan()
+        return plan, job.is_gone
+
+    def _take(self, event: Any) -> None:
+        job = self._running[event.request]
+        performance = job.performance
+        assert performance is not None, "a job with a lane performs"
+        if event.finish_reason == "cancelled" or (job.gone and event.codes is None):
+            self._leave(event.request)
+            if performance.made.finish_reason is None:
+                self.cancelled += 1
+                self._end(job, Cancelled("the request was cancelled"))
+            return
+        if job.gone or performance.made.finish_reason is not None:
+            return  # its last frame before the loop looks
+        for block in performance.push(event):
+            self.samples += len(block)
+            job.give(block)
+        self.frames += event.codes is not None
+        if event.codes is None:
+            self._leave(event.request)
+        if performance.made.finish_reason is not None:
+            job.receipt = performance.receipt()
+            self.done += 1
+            self._end(job, None)
+            job.gone = True  # frees the lane where frames are still to come
+        elif event.codes is None:
+            with self._changed:
+                self._paused.append(job)
+
+    def _leave(self, request: int) -> None:
+        with self._changed:
+            del self._running[request]
+
+    def _resume_paused(self) -> None:
+        """Queue the next part of texts whose readers keep up."""
+        for job in list(self._paused):
+            if job.gone or job.unread <= UNREAD_S * self.live.sample_rate:
+                self._paused.remove(job)
+                assert job.performance is not None, "a job between parts performs"
+                if job.gone:
+                    self.cancelled += 1
+                    self._end(job, Cancelled("the request was cancelled"))
+                    continue
+                try:
+                    self._waiting.append((job, job.performance.next_plan()))
+                except Exception as error:  # no room for the voice it goes on with
+                    self.failed += 1
+                    self._end(job, error)
+
+    def _sweep(self) -> None:
+        """Forget those in the queue that nobody wants."""
+        for entry in [entry for entry in self._waiting if entry[0].gone]:
+            self._waiting.remove(entry)
+            self.cancelled += 1
+            self._end(entry[0], Cancelled("the request was cancelled"))
+
+    def _do_errands(self) -> None:
+        while self._errands:
+            errand, future = self._errands.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(errand())
+            except BaseException as error:
+                future.set_exception(error)
+
+    def _end(self, job: Job, error: BaseException | None) -> None:
+        job.give(error)
+        if job.performance is not None:
+            job.performance.close()
+
+    def _fail(self, error: BaseException, everything: bool = False) -> None:
+        """End what was running with an error; the rest as well, where nothing can be spoken any more."""
+        with self._changed:
+            jobs = list(dict.fromkeys(self._running.values()))
+            if everything:
+                jobs += [*self._paused, *(job for job, _ in self._waiting)]
+                self._waiting.clear()
+                self._paused.clear()
+                for _, future in self._errands:
+                    future.set_exception(error)
+                self._errands.clear()
+            self._running = {}
+        for job in jobs:
+            self.failed += 1
+            self._end(job, error)
+            job.gone = True
+
+
+class _Feed(Iterator[tuple[Plan, Callable[[], bool]]]):
+    """An iterator that may have a next one after it had none."""
+
+    def __init__(self, take: Callable[[], tuple[Plan, Callable[[], bool]] | None]) -> None:
+        self._take = take
+
+    def __next__(self) -> tuple[Plan, Callable[[], bool]]:
+        if (found := self._take()) is None:
+            raise StopIteration
+        return found

@@ -1,0 +1,63 @@
+"""What a server is started with."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from pyomni.errors import ArgumentError
+
+__all__ = ["Settings", "is_loopback"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and the key.
+
+    Attributes
+    ----------
+    api_key : str or None
+        What `Authorization: Bearer` must carry; None asks for none.
+    queue : int
+        Requests that may wait for a lane.
+    deadline : float
+        Seconds an answer may take, from the request to its last sample.
+    max_chars : int
+        Characters of a text.
+    max_upload : int
+        Bytes of a request's body.
+    drain : float
+        Seconds that running answers are given when the server stops.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    queue: int = 32
+    deadline: float = 600.0
+    max_chars: int = 20_000
+    max_upload: int = 32 << 20
+    drain: float = 30.0
+
+    def check_host(self, host: str) -> None:
+        """Refuse to be reached from elsewhere without a key.
+
+        Raises
+        ------
+        ArgumentError
+            A host beyond this machine and no key.
+        """
+        if not self.api_key and not is_loopback(host):
+            raise ArgumentError(
+                f"host {host!r} can be reached from elsewhere and there is no key, expected --api-key, "
+                "$PYOMNI_API_KEY, or a host of this machine alone such as 127.0.0.1"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine, as seen by itself alone."""
+    name = host.strip("[]").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
