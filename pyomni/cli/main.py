@@ -23,6 +23,7 @@ from pyomni.cli import (
     info,
     pull,
     quantize,
+    serve,
     speak,
     transcribe,
     verify,
@@ -53,7 +54,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"pyomni {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
     files = (pull, convert, quantize, imatrix)
-    for module in (speak, batch, chat, transcribe, voices, info, *files, doctor, verify, bench):
+    for module in (speak, batch, serve, chat, transcribe, voices, info, *files, doctor, verify, bench):
         module.add(verbs)
     return top
 

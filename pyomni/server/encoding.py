@@ -39,8 +39,16 @@ class Encoder:
             import soundfile
 
             container, encoding = FORMATS[kind] or ("", "")
+            # nobody goes back to write an MP3's length into it: at a constant rate, players know it by its size
+            rate = {"bitrate_mode": "CONSTANT", "compression_level": 0.5} if kind == "mp3" else {}
             self._file = soundfile.SoundFile(
-                self._sink, "w", samplerate=sample_rate, channels=1, format=container, subtype=encoding
+                self._sink,
+                "w",
+                samplerate=sample_rate,
+                channels=1,
+                format=container,
+                subtype=encoding,
+                **rate,
             )
 
     def push(self, pcm: F32) -> bytes:

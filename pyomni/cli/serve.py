@@ -1,0 +1,110 @@
+"""``pyomni serve``: speech over HTTP, as OpenAI's clients ask for it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from pyomni.cli.common import INPUT, MODEL, USAGE, CliError, blame, count, flags, open_model, print_json
+
+EXAMPLE = """\
+examples:
+  pyomni serve -m model.gguf --lanes 4
+  curl http://127.0.0.1:8080/v1/audio/speech -d '{"input": "Hello there."}' -o hello.mp3
+
+It serves this machine alone; for others say --host 0.0.0.0 and --api-key KEY (docs/serve.md). Ctrl-C or
+SIGTERM finishes what runs and ends with 0."""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    p = verbs.add_parser(
+        "serve",
+        help="an HTTP server with OpenAI's speech routes",
+        description="Serve a model that speaks texts over HTTP.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.set_defaults(run=run)
+    flags(p)
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    p.add_argument("--port", type=int, default=8080, metavar="N", help="0 takes a free one (default 8080)")
+    p.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="what clients have to send; else $PYOMNI_API_KEY. Needed where others can reach the host",
+    )
+    p.add_argument(
+        "--lanes", type=count, default=4, metavar="N", help="requests decoded together (default 4)"
+    )
+    p.add_argument(
+        "--queue", type=count, default=32, metavar="N", help="requests that may wait for a lane (default 32)"
+    )
+    p.add_argument(
+        "--deadline",
+        type=_seconds,
+        default=600.0,
+        metavar="S",
+        help="longest an answer may take (default 600)",
+    )
+    p.add_argument(
+        "--max-chars", type=count, default=20_000, metavar="N", help="longest text (default 20000)"
+    )
+    p.add_argument(
+        "--max-upload", type=count, default=32, metavar="MIB", help="largest request (default 32 MiB)"
+    )
+    p.add_argument(
+        "--drain", type=_seconds, default=30.0, metavar="S", help="time to finish when stopped (default 30)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    from pyomni.api import model_path
+    from pyomni.metadata import is_omni
+
+    try:
+        from pyomni.server.running import listen, serve
+        from pyomni.server.settings import Settings
+    except ModuleNotFoundError as error:
+        raise CliError(
+            INPUT, f"{error.name} is not installed, expected it to serve: pip install 'pyomni[server]'"
+        ) from None
+    settings = Settings(
+        api_key=args.api_key or os.environ.get("PYOMNI_API_KEY") or None,
+        queue=args.queue,
+        deadline=args.deadline,
+        max_chars=args.max_chars,
+        max_upload=args.max_upload << 20,
+        drain=args.drain,
+    )
+    path = model_path(args.model)
+    if is_omni(path):
+        raise CliError(
+            MODEL, f"{path}: is a model that converses, expected one that speaks texts: serve has no chat yet"
+        )
+    with blame(USAGE):
+        settings.check_host(args.host)
+        sock = listen(args.host, args.port)
+    host, port = sock.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def ready() -> None:
+        if args.json:
+            print_json({"address": address, "host": host, "port": port, "model": path.name})
+        elif not args.quiet:
+            print(f"{path.name}: listening on {address}")
+        sys.stdout.flush()
+
+    with sock, open_model(args, lanes=args.lanes) as model:
+        serve(model, settings, sock, ready)
+    return 0
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a time, expected seconds above 0")
+    return number

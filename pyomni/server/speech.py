@@ -1,0 +1,122 @@
+"""The routes that speak."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from pyomni.errors import AudioError
+from pyomni.server.answers import Streamed, audio_headers, collected, unless_gone
+from pyomni.server.doors import error_answer
+from pyomni.server.encoding import whole
+from pyomni.server.failures import BadRequest
+from pyomni.server.fields import FORMATS, Asked, read_speech
+from pyomni.server.scheduler import Job
+from pyomni.server.state import State
+
+__all__ = ["batch", "json_body", "speech"]
+
+#: Texts of one batch.
+MOST = 32
+
+
+async def json_body(request: Request) -> Any:
+    """Return the body, parsed.
+
+    Raises
+    ------
+    BadRequest
+        It is not JSON.
+    """
+    raw = await request.body()
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise BadRequest("the body is not JSON, expected a JSON object") from None
+
+
+async def speech(request: Request) -> Response:
+    """``POST /v1/audio/speech``."""
+    state: State = request.app.state.pyomni
+    asked = _read(state, await json_body(request))
+
+    async def begin() -> tuple[Job, Any]:
+        job = await _submit(state, asked)
+        try:
+            if not asked.stream:
+                return job, await collected(job)
+            async for block in job:
+                return job, block
+            raise AudioError("the speech came out empty, expected some sound; another text may give it")
+        except BaseException:
+            job.cancel()
+            raise
+
+    job, pcm = await unless_gone(request, begin)
+    rate = state.model.sample_rate
+    if asked.stream:
+        return Streamed(job, pcm, asked.format, rate, events=asked.events)
+    data, headers = await asyncio.to_thread(_file, job, pcm, asked.format, rate)
+    return Response(data, media_type=FORMATS[asked.format], headers=headers)
+
+
+async def batch(request: Request) -> Response:
+    """``POST /v1/audio/speech/batch``: what became of each text, in order; sound as base64."""
+    state: State = request.app.state.pyomni
+    body = await json_body(request)
+    items = body.get("items") if isinstance(body, dict) else None
+    if not isinstance(items, list) or not 1 <= len(items) <= MOST:
+        raise BadRequest(f"items is not a list of 1 to {MOST}, expected one of requests for speech", "items")
+    common = {key: value for key, value in body.items() if key not in ("items", "stream", "stream_format")}
+
+    async def one(index: int, item: Any) -> dict[str, Any]:
+        try:
+            if not isinstance(item, dict):
+                raise BadRequest(f"items[{index}] is not an object, expected a request for speech", "items")
+            asked = _read(state, {**common, **item})
+            job = await _submit(state, asked)
+            try:
+                pcm = await collected(job)
+            finally:
+                job.cancel()
+            data, _ = await asyncio.to_thread(_file, job, pcm, asked.format, state.model.sample_rate)
+        except Exception as error:
+            answer = error_answer(error)
+            return {"index": index, "status": answer.status_code, **json.loads(bytes(answer.body))}
+        receipt = job.receipt.to_dict() if job.receipt else None
+        audio = base64.b64encode(data).decode()
+        return {"index": index, "status": 200, "format": asked.format, "audio": audio, "receipt": receipt}
+
+    async def together() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(one(i, item) for i, item in enumerate(items)))
+
+    return JSONResponse({"results": await unless_gone(request, together)})
+
+
+def _read(state: State, body: Any) -> Asked:
+    return read_speech(body, state.model.speakers, [state.name], state.settings.max_chars)
+
+
+async def _submit(state: State, asked: Asked) -> Job:
+    """Clone what is to be cloned, lay the text out, and queue it."""
+    request, live = asked.request, state.scheduler.live
+    if asked.clip is not None:
+        clip, transcript = asked.clip, asked.transcript
+        voice = await state.scheduler.between_frames(lambda: live.clone(clip, transcript))
+        request = replace(request, voice=voice)
+    prepared = await asyncio.to_thread(live.prepare, request)
+    return state.scheduler.submit(prepared, state.settings.deadline)
+
+
+def _file(job: Job, pcm: Any, kind: str, rate: int) -> tuple[bytes, dict[str, str]]:
+    """Return a finished file, and the headers that go with it."""
+    headers, receipt = audio_headers(kind, rate), job.receipt
+    if receipt is not None:
+        headers["X-Pyomni-Receipt"] = receipt.to_json()
+    return whole(pcm, rate, kind, receipt.info() if receipt else {}), headers

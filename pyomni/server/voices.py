@@ -1,0 +1,91 @@
+"""The routes of voices: the model's speakers, and those saved in the user's folder."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from pyomni.errors import ArgumentError
+from pyomni.server.failures import BadRequest, NotFound, TooLarge
+from pyomni.server.fields import decoded, known_voices
+from pyomni.server.speech import json_body
+from pyomni.server.state import State
+from pyomni.voices import library
+
+__all__ = ["create", "delete", "listed"]
+
+
+async def listed(request: Request) -> Response:
+    """``GET /v1/audio/voices``: objects with `id` and `name`, which is what Open WebUI reads."""
+    state: State = request.app.state.pyomni
+    speakers = state.model.speakers
+    saved = [name for name in await asyncio.to_thread(known_voices) if name not in speakers]
+    found = [{"id": name, "name": name, "kind": "preset"} for name in speakers]
+    found += [{"id": name, "name": name, "kind": "saved"} for name in saved]
+    return JSONResponse({"voices": found})
+
+
+async def create(request: Request) -> Response:
+    """``POST /v1/audio/voices``: clone a clip and keep the voice; multipart or JSON."""
+    state: State = request.app.state.pyomni
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        fields, clip = await _form(request)
+    else:
+        body = await json_body(request)
+        if not isinstance(body, dict):
+            raise BadRequest("the body is not an object, expected a JSON object")
+        fields = body
+        given = fields.get("audio_sample", fields.get("wav_b64"))
+        clip = None if given is None else decoded(given, "audio_sample")
+    name, transcript = fields.get("name"), fields.get("ref_text") or None
+    if fields.get("consent") not in (True, "true"):
+        raise BadRequest(
+            "consent is not true, expected it: a voice is kept only if its speaker agreed to that", "consent"
+        )
+    if not isinstance(name, str):
+        raise BadRequest("name is missing or not a text, expected what to call the voice", "name")
+    try:
+        library.path_of(name)
+    except ArgumentError as error:
+        raise BadRequest(str(error), "name") from None
+    if name.lower() in state.model.speakers:
+        raise BadRequest(f"name {name!r} is a speaker of the model, expected another", "name")
+    if not clip:
+        raise BadRequest("audio_sample is missing, expected a clip of the speaker", "audio_sample")
+    if transcript is not None and not isinstance(transcript, str):
+        raise BadRequest("ref_text is not a text, expected what the clip says", "ref_text")
+    live = state.scheduler.live
+    voice = await state.scheduler.between_frames(lambda: live.clone(clip, transcript, name))
+    await asyncio.to_thread(library.save, name, voice)
+    made = {"id": name.lower(), "name": name.lower(), "kind": "saved"}
+    return JSONResponse({**made, "object": "audio.voice"}, 201)
+
+
+async def delete(request: Request) -> Response:
+    """``DELETE /v1/audio/voices/{id}``."""
+    state: State = request.app.state.pyomni
+    name = request.path_params["id"].strip().lower()
+    if name in state.model.speakers:
+        raise BadRequest(f"voice {name!r} is a speaker of the model, expected a saved voice", "id")
+    if name not in await asyncio.to_thread(known_voices):
+        raise NotFound(f"voice {name[:100]!r} is not here, expected a saved voice", "id")
+    await asyncio.to_thread(library.remove, name)
+    return JSONResponse({"id": name, "object": "audio.voice", "deleted": True})
+
+
+async def _form(request: Request) -> tuple[dict[str, Any], bytes | None]:
+    """Return the fields of a form, and its clip; the body's size is limited at the door."""
+    try:
+        async with request.form(max_files=1, max_fields=16) as form:
+            sample = form.get("audio_sample")
+            clip = await sample.read() if isinstance(sample, UploadFile) else None
+            return {key: value for key, value in form.items() if isinstance(value, str)}, clip
+    except TooLarge:
+        raise
+    except (MultiPartException, ValueError) as error:
+        raise BadRequest(f"the form cannot be read: {error}") from None

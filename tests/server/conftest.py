@@ -1,0 +1,55 @@
+"""Servers for tests: on toys, and real ones on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+from toys import toy, variant
+
+from pyomni.api import SpeechModel
+from pyomni.server.app import make_app
+from pyomni.server.running import listen
+from pyomni.server.settings import Settings
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[..., TestClient]]:
+    """Make a client of a toy's application: ``served(lanes=2, queue=1, kind="base")``."""
+    with contextlib.ExitStack() as stack:
+
+        def make(lanes: int = 2, kind: str | None = None, **settings: Any) -> TestClient:
+            path = toy() if kind is None else variant(kind)
+            model = stack.enter_context(SpeechModel(path, device="cpu", threads=1, lanes=lanes))
+            app = make_app(model, Settings(**settings))
+            stack.callback(app.state.pyomni.scheduler.close)
+            return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+        yield make
+
+
+@pytest.fixture
+def running(served: Callable[..., TestClient]) -> Iterator[Callable[..., tuple[str, int, Any]]]:
+    """Start a real server on loopback: host, port and its `State`."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**given: Any) -> tuple[str, int, Any]:
+            app = served(**given).app
+            sock = stack.enter_context(listen("127.0.0.1", 0))
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+            thread = threading.Thread(target=server.run, args=([sock],))
+            thread.start()
+
+            def stop() -> None:
+                server.should_exit = server.force_exit = True
+                thread.join()
+
+            stack.callback(stop)
+            return (*sock.getsockname()[:2], app.state.pyomni)
+
+        yield make
