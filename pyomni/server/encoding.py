@@ -39,7 +39,7 @@ class Encoder:
             import soundfile
 
             container, encoding = FORMATS[kind] or ("", "")
-            # nobody goes back to write an MP3's length into it: at a constant rate, players know it by its size
+            # nobody goes back to write an MP3's length into it; at a constant rate its size tells
             rate = {"bitrate_mode": "CONSTANT", "compression_level": 0.5} if kind == "mp3" else {}
             self._file = soundfile.SoundFile(
                 self._sink,

@@ -18,7 +18,7 @@ __all__ = ["listen", "serve"]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound; port 0 takes a free one.
+    """Return a socket that listens; port 0 takes a free one.
 
     Raises
     ------
@@ -33,6 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
+        sock.listen()
     except OSError as error:
         sock.close()
         raise ArgumentError(f"host {host!r}, port {port} cannot be listened on: {error.strerror}") from None

@@ -8,6 +8,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -38,6 +39,16 @@ def error_of(answer, status: int) -> dict:
     return error
 
 
+def decoded(data: bytes) -> tuple[np.ndarray, int]:
+    """Return int16 [n] and the rate; by what reads to the end, since a stream's header has no length."""
+    with av.open(io.BytesIO(data)) as container:
+        frames = list(container.decode(audio=0))
+    pcm = np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
+    if pcm.dtype != np.int16:
+        pcm = to_int16(pcm.astype(np.float32))
+    return pcm, frames[0].sample_rate
+
+
 @pytest.mark.parametrize(
     ("kind", "media", "magic"),
     [
@@ -58,7 +69,7 @@ def test_formats_whole_and_streamed(served, alone, kind, media, magic, stream):
     assert answer.headers["x-audio-channels"] == "1"
     assert answer.headers["x-request-id"]
     assert answer.content.startswith(magic)
-    pcm, rate = soundfile.read(io.BytesIO(answer.content), dtype="int16")
+    pcm, rate = decoded(answer.content)
     assert rate in (alone.sample_rate, 48000)
     # an encoder of mp3 pads both ends
     assert abs(len(pcm) / rate - alone.seconds) < (0.12 if kind in (None, "mp3") else 0.001)

@@ -14,7 +14,7 @@ from pyomni.cli import speak as speak_verb
 from pyomni.cli.docs import markdown
 from pyomni.cli.main import parser
 
-VERBS = ("speak", "voices", "info", "pull", "convert", "doctor", "bench")
+VERBS = ("speak", "serve", "voices", "info", "pull", "convert", "doctor", "bench")
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:

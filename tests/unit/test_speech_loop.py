@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -264,3 +265,40 @@ def test_each_stream_starts_from_silence():
     frames = np.ones((5, N_GROUPS), np.int32)
     first, second = (np.concatenate(list(pcm_blocks(codec, frames))) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_a_request_that_nobody_wants_leaves_its_lane_before_the_next_frame():
+    wanted = {1: True}
+    first = Request(request(1).prompt, options(max_frames=50), gone=lambda: not wanted[1])
+    seen, ended = {0: 0, 1: 0}, {}
+    for event in generate(FakeTalker(1), FakePredictor(1), [first, request(2, max_frames=4)], META):
+        if event.codes is None:
+            ended[event.request] = event.finish_reason
+        else:
+            seen[event.request] += 1
+            wanted[1] = seen[0] < 3
+    assert seen == {0: 3, 1: 4}
+    assert ended == {0: "cancelled", 1: "length"}
+
+
+def test_requests_that_come_later_get_a_free_lane():
+    class Later:
+        """None at first, and one once a frame was made."""
+
+        waiting: ClassVar[list[Request]] = [request(1, max_frames=5)]
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self.waiting:
+                raise StopIteration
+            return self.waiting.pop()
+
+    later, order = Later(), []
+    for event in generate(FakeTalker(2), FakePredictor(2), later, META):
+        if event.codes is not None:
+            order.append(event.request)
+            if len(order) == 2:
+                later.waiting.append(request(2, max_frames=2))
+    assert order == [0, 0, 0, 1, 0, 1, 0]
