@@ -24,8 +24,8 @@ PYTHON_LAYERS = (
     {"hub", "quantize", "toy"},
     {"api"},
     {"batch", "bench", "compat", "imatrix", "verify"},
-    {"doctor"},
-    {"cli", "server"},
+    {"doctor", "server"},
+    {"cli"},
     {"__main__"},
 )
 # Where less than all lower rows is allowed. The converter runs where nothing was compiled, but for K types.
