@@ -20,7 +20,7 @@ from pyomni.errors import AudioError, Cancelled
 from pyomni.server.encoding import Encoder
 from pyomni.server.failures import failure_of
 from pyomni.server.fields import FORMATS
-from pyomni.server.scheduler import Job
+from pyomni.server.job import Job
 
 __all__ = ["Streamed", "audio_headers", "collected", "unless_gone"]
 

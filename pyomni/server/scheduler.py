@@ -12,21 +12,21 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyomni.api.live import Live, Performance
+from pyomni.api.live import Live
 from pyomni.api.many import Prepared
 from pyomni.errors import Cancelled
 from pyomni.pipelines.engine import Plan
-from pyomni.receipt import Receipt
-from pyomni.server.failures import Busy, Draining, TooLate
+from pyomni.server.failures import Busy, Draining
+from pyomni.server.job import Job
 
-__all__ = ["Job", "Scheduler"]
+__all__ = ["Scheduler"]
 
 F32 = npt.NDArray[np.float32]
 LOG = logging.getLogger("pyomni.server")
@@ -35,78 +35,6 @@ LOG = logging.getLogger("pyomni.server")
 UNREAD_S = 60.0
 #: Positions of a first session: short texts share it, and longer ones make it grow once all is quiet.
 FIRST_POSITIONS = 1024
-
-
-class Job:
-    """A request in the scheduler, read as an async iterator of float32 [n] in the event loop it was made in.
-
-    Attributes
-    ----------
-    prepared : Prepared
-    deadline : float
-        On `time.monotonic`'s clock.
-    receipt : Receipt or None
-        Once all was read.
-    """
-
-    def __init__(self, prepared: Prepared, deadline: float, wake: Callable[[], None]) -> None:
-        self.prepared, self.deadline = prepared, deadline
-        self.receipt: Receipt | None = None
-        self.gone = False
-        self.performance: Performance | None = None  # of the worker
-        self._wake = wake
-        self._loop = asyncio.get_running_loop()
-        self._blocks: asyncio.Queue[F32 | BaseException | None] = asyncio.Queue()
-        self._unread, self._lock = 0, threading.Lock()
-
-    def __aiter__(self) -> AsyncIterator[F32]:
-        return self
-
-    async def __anext__(self) -> F32:
-        try:
-            left = self.deadline - time.monotonic()
-            found = await asyncio.wait_for(self._blocks.get(), max(left, 0))
-        except asyncio.TimeoutError:
-            self.cancel()
-            raise TooLate("the speech was not done by its deadline; a shorter text takes less time") from None
-        except BaseException:
-            self.cancel()
-            raise
-        if found is None:
-            raise StopAsyncIteration
-        if isinstance(found, BaseException):
-            raise found
-        with self._lock:
-            self._unread -= len(found)
-        self._wake()
-        return found
-
-    def cancel(self) -> None:
-        """Want it no more; its lane is free before the next frame."""
-        self.gone = True
-        self._wake()
-
-    def is_gone(self) -> bool:
-        """Whether nobody wants it."""
-        return self.gone
-
-    # -- the worker's side ------------------------------------------
-
-    @property
-    def unread(self) -> int:
-        """Samples made and not yet read."""
-        with self._lock:
-            return self._unread
-
-    def give(self, item: F32 | BaseException | None) -> None:
-        """Hand over a block, the error that ended it, or None for its end."""
-        if isinstance(item, np.ndarray):
-            with self._lock:
-                self._unread += len(item)
-        try:
-            self._loop.call_soon_threadsafe(self._blocks.put_nowait, item)
-        except RuntimeError:  # that loop is closed: nobody reads
-            self.gone = True
 
 
 class Scheduler:

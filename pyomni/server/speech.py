@@ -17,7 +17,7 @@ from pyomni.server.doors import error_answer
 from pyomni.server.encoding import whole
 from pyomni.server.failures import BadRequest
 from pyomni.server.fields import FORMATS, Asked, read_speech
-from pyomni.server.scheduler import Job
+from pyomni.server.job import Job
 from pyomni.server.state import State
 
 __all__ = ["batch", "json_body", "speech"]
