@@ -39,13 +39,14 @@ def check_mel(name: str, recording: Mapping[str, NDArray]) -> None:
         assert official["speech"].min() == pytest.approx(official["speech"].max() - 2, abs=0.05)
 
 
-def check_features(name: str, recording: Mapping[str, NDArray]) -> None:
+def check_features(name: str, recording: Mapping[str, NDArray], noise: float = 0.0) -> None:
     ear, encoder, official = audio.hearing(name), _encoder(name), of(recording, "features.")
     for n, expected in official.items():
         rows = ear(recordings.speech(16000)) if n == "speech" else audio.rows(name, int(n))
         ours = encoder.encode(rows)
         assert ours.shape == expected.shape == (ear.n_rows(len(rows)), encoder.n_hidden)
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=audio.FEATURES, err_msg=f"{n} frames")
+        atol = audio.FEATURES + noise
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=atol, err_msg=f"{n} frames")
         assert np.sqrt((expected**2).mean()) > 0.5  # an ordinary magnitude
 
 
@@ -131,8 +132,10 @@ def test_the_official_encoder_still_does_this(name: str) -> None:
     assert set(fresh) == set(stored)
     for key, value in fresh.items():
         if key != "weights_sha256":
-            # two machines' float noise in the official run
-            atol = audio.MEL / 4 if key.startswith("mel.") else audio.FEATURES / 4
-            np.testing.assert_allclose(value, stored[key], rtol=0, atol=atol, err_msg=key)
+            # two machines' float noise in the official run, Intel against AMD: 2.6e-5 in the mel, and 2.3e-5
+            # in the features made of it
+            np.testing.assert_allclose(value, stored[key], rtol=0, atol=audio.MEL / 2, err_msg=key)
     check_mel(name, fresh)
-    check_features(name, fresh)
+    # ours are within FEATURES of what was recorded; of this run, by as much more as it is away from that
+    features = [key for key in fresh if key.startswith("features.")]
+    check_features(name, fresh, max(float(np.abs(fresh[key] - stored[key]).max()) for key in features))

