@@ -5,6 +5,8 @@
 #include "blocks/kv_cache.h"
 #include "core/error.h"
 
+#include <algorithm>
+
 namespace omni {
 
 void lm_groups(session & s, const component & c, int32_t n_lanes, const float * hidden, const int32_t * code0,
@@ -50,7 +52,7 @@ void lm_groups(session & s, const component & c, int32_t n_lanes, const float * 
         kv.back().append(in);
     }
     std::vector<std::string> names(n_groups);
-    std::vector<int32_t> drawn(n_groups * size_t(n_lanes));  // [n_groups, n_lanes]
+    std::vector<int32_t> drawn(n_groups * size_t(n_lanes), -1);  // [n_groups, n_lanes]
     std::vector<fetch> out = {{"row_sum", row_sum, size_t(n_lanes) * size_t(info.n_embd) * sizeof(float)}};
     for (size_t k = 1; k < n_groups; k++) {
         names[k] = "code." + std::to_string(k);
@@ -61,6 +63,9 @@ void lm_groups(session & s, const component & c, int32_t n_lanes, const float * 
         s.rewind(l, 0);  // the frame's keys and values overwrite the lane's
     }
     s.run(key, in, out);
+    if (std::any_of(drawn.begin() + n_lanes, drawn.end(), [](int32_t id) { return id < 0; })) {
+        fail(OMNI_ERROR_INTERNAL, "a frame's graph left a code out, expected %d of each lane", info.n_groups - 1);
+    }
     for (size_t l = 0; l < size_t(n_lanes); l++) {
         codes[l * n_groups] = code0[l];
         for (size_t k = 1; k < n_groups; k++) {

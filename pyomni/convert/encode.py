@@ -151,15 +151,16 @@ def _encode(
             return quantize(kind.name, values, importance)
         except ModelFormatError as error:
             raise ModelFormatError(f"{tensors[name].path}: tensor {name!r}: {error}") from error
+    missing = UnsupportedModel(
+        f"type {kind.name.lower()} needs pyomni's compiled module, which is not there; expected f32, "
+        "f16, bf16 or q8_0 without it"
+    )
+    if importance is not None:  # which gguf's own code does not know
+        raise missing
     try:
-        if importance is not None:
-            raise NotImplementedError
         return quants.quantize(np.ascontiguousarray(values), kind)
-    except NotImplementedError as error:
-        raise UnsupportedModel(
-            f"type {kind.name.lower()} needs pyomni's compiled module, which is not there; expected f32, "
-            "f16, bf16 or q8_0 without it"
-        ) from error
+    except NotImplementedError as error:  # gguf's word for a type it only reads
+        raise missing from error
 
 
 def _native() -> Callable[[str, Row, Row | None], NDArray[np.uint8]] | None:

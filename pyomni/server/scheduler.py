@@ -84,11 +84,21 @@ class Scheduler:
         return job
 
     async def between_frames(self, errand: Callable[[], Any]) -> Any:
-        """Run something on the model's thread, between two frames, and return what it returns."""
+        """Run something on the model's thread, between two frames, and return what it returns.
+
+        Raises
+        ------
+        Busy
+            As many wait for this as may wait for a lane.
+        Draining
+            The server is stopping.
+        """
         future: Future[Any] = Future()
         with self._changed:
             if self._draining or not self._thread.is_alive():
                 raise Draining("the server is stopping, expected another to be asked")
+            if len(self._errands) >= self._most:
+                raise Busy(f"{len(self._errands)} clips wait already, expected fewer; try again later")
             self._errands.append((errand, future))
             self._changed.notify_all()
         return await asyncio.wrap_future(future)

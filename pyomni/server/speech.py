@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from pyomni.errors import AudioError
 from pyomni.server.answers import Streamed, audio_headers, collected, unless_gone
 from pyomni.server.doors import error_answer
 from pyomni.server.encoding import whole
-from pyomni.server.failures import BadRequest
+from pyomni.server.failures import BadRequest, TooLate
 from pyomni.server.fields import FORMATS, Asked, read_speech
 from pyomni.server.job import Job
 from pyomni.server.state import State
@@ -104,14 +105,19 @@ def _read(state: State, body: Any) -> Asked:
 
 
 async def _submit(state: State, asked: Asked) -> Job:
-    """Clone what is to be cloned, lay the text out, and queue it."""
+    """Clone what is to be cloned, lay the text out, and queue it; the deadline is that of all this."""
     request, live = asked.request, state.scheduler.live
+    end = time.monotonic() + state.settings.deadline
     if asked.clip is not None:
         clip, transcript = asked.clip, asked.transcript
-        voice = await state.scheduler.between_frames(lambda: live.clone(clip, transcript))
+        cloning = state.scheduler.between_frames(lambda: live.clone(clip, transcript))
+        try:
+            voice = await asyncio.wait_for(cloning, state.settings.deadline)
+        except asyncio.TimeoutError:
+            raise TooLate("the clip was not heard by the deadline, expected a shorter queue") from None
         request = replace(request, voice=voice)
     prepared = await asyncio.to_thread(live.prepare, request)
-    return state.scheduler.submit(prepared, state.settings.deadline)
+    return state.scheduler.submit(prepared, end - time.monotonic())
 
 
 def _file(job: Job, pcm: Any, kind: str, rate: int) -> tuple[bytes, dict[str, str]]:

@@ -214,6 +214,30 @@ def test_an_errand_runs_while_frames_are_made():
         asyncio.run(go(work))
 
 
+def test_as_many_errands_wait_as_requests_may():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        go_on.wait()
+        return "first"
+
+    async def run() -> None:
+        with Work(queue=1) as work:
+            try:
+                first = asyncio.ensure_future(work.scheduler.between_frames(slow))
+                await asyncio.to_thread(begun.wait)
+                second = asyncio.ensure_future(work.scheduler.between_frames(lambda: "second"))
+                await asyncio.sleep(0)
+                with pytest.raises(Busy, match="1 clips wait already"):
+                    await work.scheduler.between_frames(lambda: "third")
+            finally:
+                go_on.set()
+            assert await asyncio.gather(first, second) == ["first", "second"]
+
+    asyncio.run(run())
+
+
 def test_draining_finishes_what_is_here_and_takes_no_more():
     async def go(work: Work):
         jobs = [work.submit(max_frames=30) for _ in range(3)]
