@@ -32,13 +32,7 @@ void decoder_lm::build(graph & g, int64_t n_added, int64_t accept_layer) const {
     between.accept = g.key.accept ? accept_layer : 0;
     ggml_tensor * x = g.input("embeds", GGML_TYPE_F32, hp.n_embd, n_rows);
     if (between.added.empty() && !between.accept && stack_node::covers(g, blocks, {head}, in.n)) {
-        ggml_tensor *hidden, *logits;
-        stack_node::decode(g, blocks, {norm, nullptr, nullptr}, x, in, g.key.logits ? head : nullptr, &hidden, &logits);
-        g.output("hidden", hidden);
-        if (logits) {
-            g.output("logits", logits);
-        }
-        return;
+        return stack_node::decode(g, blocks, {norm, nullptr, nullptr}, x, in, g.key.logits ? head : nullptr);
     }
     x = blocks.build(g, x, in, &between);
     if (between.accepted) {

@@ -132,8 +132,7 @@ void stack_node::compute(ggml_tensor *, int thread, int n_threads, void * self) 
     node.team_.run(node, thread, n_threads);
 }
 
-void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in, ggml_tensor * head,
-                        ggml_tensor ** hidden, ggml_tensor ** logits) {
+void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in, ggml_tensor * head) {
     std::shared_ptr<stack_node> node(new stack_node(g, blocks, ends, in.n));
     node->add_pass(head, in.n, -1, false);
     node->reserve(g.n_threads);
@@ -142,8 +141,11 @@ void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends
     ggml_tensor * y = ggml_custom_4d(g.ctx, GGML_TYPE_F32, in.n_lanes * (n_embd + n_vocab), 1, 1, 1, args, 4, compute, GGML_N_TASKS_MAX, node.get());
     node->dst_ = y;
     g.keep(node);
-    *hidden = ggml_view_2d(g.ctx, y, n_embd, in.n_lanes, size_t(n_embd) * sizeof(float), 0);
-    *logits = !head ? nullptr : ggml_view_2d(g.ctx, y, n_vocab, in.n_lanes, size_t(n_vocab) * sizeof(float), size_t(in.n_lanes * n_embd) * sizeof(float));
+    g.output("hidden", ggml_view_2d(g.ctx, y, n_embd, in.n_lanes, size_t(n_embd) * sizeof(float), 0));
+    if (head) {
+        const size_t at = size_t(in.n_lanes * n_embd) * sizeof(float);
+        g.output("logits", ggml_view_2d(g.ctx, y, n_vocab, in.n_lanes, size_t(n_vocab) * sizeof(float), at));
+    }
 }
 
 void stack_node::copy_sum(ggml_tensor * dst, int thread, int, void * self) {

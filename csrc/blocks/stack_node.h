@@ -31,9 +31,9 @@ class stack_node : public team_work {
     // Whether this graph's rows, n for each lane, can go this way with these matrices.
     static bool covers(const graph & g, const stack & blocks, const std::vector<ggml_tensor *> & matrices, int64_t n);
 
-    // x [n_in, n * n_lanes] -> sets hidden [n_embd, n_lanes], normed, and logits [n_vocab, n_lanes] (nullptr without a head).
+    // x [n_in, n * n_lanes] -> outputs hidden [n_embd, n_lanes], normed, and with a head logits [n_vocab, n_lanes].
     static void decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in,
-                       ggml_tensor * head, ggml_tensor ** hidden, ggml_tensor ** logits);
+                       ggml_tensor * head);
 
     // first [n_in, 1, n_lanes] and id0 I32 [n_lanes], uniforms and params as for a draw -> ids I32 [n_lanes, n_passes]
     // and the sum of all rows looked up [n_in, n_lanes]. In lanes 0 to n_lanes - 1 of the cache, from its beginning.

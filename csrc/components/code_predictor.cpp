@@ -71,13 +71,7 @@ struct code_predictor final : component {
         ggml_tensor * x = g.input("embeds", GGML_TYPE_F32, n_embd_in, in.n * in.n_lanes);
         ggml_tensor * head = g.key.logits ? codec_head[size_t(g.key.which)] : nullptr;
         if (stack_node::covers(g, blocks, {head, proj}, in.n)) {
-            ggml_tensor *hidden, *logits;
-            stack_node::decode(g, blocks, {norm, proj, proj_b}, x, in, head, &hidden, &logits);
-            g.output("hidden", hidden);
-            if (logits) {
-                g.output("logits", logits);
-            }
-            return;
+            return stack_node::decode(g, blocks, {norm, proj, proj_b}, x, in, head);
         }
         x = step(g, x, in);
         g.output("hidden", g.tap("hidden", x));
