@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,10 @@ def use_the_installed_copy() -> None:
 
 
 use_the_installed_copy()
+
+# a shell's background job ignores Ctrl-C, and so would the children that tests interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # the voices and models kept by whoever runs the tests are not the tests' business, nor is what theirs cost
 os.environ["PYOMNI_CACHE_MB"] = "0"
