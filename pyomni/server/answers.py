@@ -27,6 +27,8 @@ __all__ = ["Streamed", "audio_headers", "collected", "unless_gone"]
 F32 = npt.NDArray[np.float32]
 T = TypeVar("T")
 LOG = logging.getLogger("pyomni.server")
+#: Seconds until work that goes on is cancelled again: less than a frame takes to be heard.
+AGAIN_S = 0.05
 
 
 def audio_headers(kind: str, sample_rate: int) -> dict[str, str]:
@@ -60,8 +62,10 @@ async def unless_gone(request: Request, work: Callable[[], Awaitable[T]]) -> T:
             raise Cancelled("the client is gone")
         return task.result()
     finally:
-        for one in (task, watcher):
-            one.cancel()
+        watcher.cancel()
+        while not task.done():  # before Python 3.12, wait_for may swallow a cancellation as a block comes
+            task.cancel()
+            await asyncio.wait({task}, timeout=AGAIN_S)
         await asyncio.gather(task, watcher, return_exceptions=True)
 
 

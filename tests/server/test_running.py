@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -13,6 +14,10 @@ import threading
 import pytest
 from toys import toy
 
+from pyomni.api import SpeechModel
+from pyomni.errors import Cancelled
+from pyomni.options import SpeechOptions
+from pyomni.server.answers import unless_gone
 from pyomni.server.running import listen
 from pyomni.server.settings import Settings, is_loopback
 
@@ -60,6 +65,25 @@ def test_who_hangs_up_before_the_first_sound_of_a_whole_answer(running):
     assert len(second.getresponse().read()) == 2 * 3 * state.model.hop
     second.close()
     assert state.scheduler.cancelled == 1
+
+
+def test_work_that_swallows_a_cancellation_is_cancelled_again():
+    class Gone:
+        async def receive(self) -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+    swallowed = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            swallowed.append(True)
+        await asyncio.sleep(3600)
+
+    with pytest.raises(Cancelled, match="the client is gone"):
+        asyncio.run(unless_gone(Gone(), work))
+    assert swallowed == [True]
 
 
 def test_two_at_once(running):
@@ -121,13 +145,15 @@ def test_the_command_finishes_what_runs_and_ends_with_0(number):
     process = command("-m", str(toy()), "--port", "0", "--json")
     try:
         about = json.loads(process.stdout.readline())
-        body = {"input": "One. Two. Three. Four. " * 8, "response_format": "pcm"}
+        body = {"input": "One. Two. Three. Four. " * 8, "seed": 1, "response_format": "pcm"}
         connection = post(about["host"], about["port"], body)
         response = connection.getresponse()
         sound = response.read(1000)
         process.send_signal(number)
         sound += response.read()  # raises if it breaks off
-        assert len(sound) > 50_000
+        with SpeechModel(toy(), device="cpu", threads=1) as model:
+            alone = model.speak(body["input"], options=SpeechOptions(seed=1))
+        assert len(sound) == 2 * len(alone.audio) > 50_000
         connection.close()
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "")
