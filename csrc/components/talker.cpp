@@ -50,7 +50,7 @@ struct talker : component {
 struct reading_talker final : talker {  // with a text table
     explicit reading_talker(const loader & l)
         : talker(l, {}), n_text(l.kv.size("text.n_vocab")), n_embd_text(l.kv.size("text.n_embd")),
-          text_embd(l.weight("text_embd.weight", {n_embd_text, n_text})),
+          text_embd(l.table("text_embd.weight", {n_embd_text, n_text})),
           text_proj(l.scope("text_proj"), n_embd_text, n_embd_text, lm.hp.n_embd) {}
 
     int64_t table_size(int32_t t) const override { return t == table_text ? n_text : talker::table_size(t); }

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/headroom.h"
+#include "core/pages.h"
 #include "core/snapshot.h"
 
 #include "ggml-alloc.h"
@@ -89,6 +90,9 @@ struct file_close {
 // Less than this is read at once: what lies in memory of its own is a little faster to work on.
 static const uint64_t min_mapped_bytes = uint64_t(2) << 30;
 
+// A table from here on stays in the file all the same: only the rows that are looked up are ever read.
+static const uint64_t min_mapped_table_bytes = uint64_t(64) << 20;
+
 static const size_t max_head = 256;  // bytes of a tensor that a fingerprint is made of
 
 void weights::upload(const load_options & how) {
@@ -116,6 +120,8 @@ void weights::upload(const load_options & how) {
     }
     if (how.map == load_options::map_always || (how.map == load_options::map_large && n_host >= min_mapped_bytes)) {
         map(on_host);
+    } else if (how.map == load_options::map_large) {
+        map(large_tables(on_host));
     }
     allocate(on_host, device_->host_buffer_type());
     allocate(on_device, device_->buffer_type());
@@ -153,6 +159,16 @@ void weights::upload(const load_options & how) {
         fingerprint_ = omni::fingerprint(t->ne, sizeof(t->ne), fingerprint_);
         fingerprint_ = omni::fingerprint(head, n, fingerprint_);
     }
+}
+
+std::vector<std::string> weights::large_tables(const std::vector<std::string> & names) const {
+    std::vector<std::string> large;
+    for (const std::string & name : names) {
+        if (tables_.count(name) && ggml_nbytes(tensors_.at(name)) >= min_mapped_table_bytes) {
+            large.push_back(name);
+        }
+    }
+    return large;
 }
 
 // Where each tensor lies as ggml wants it; those that do not are left to allocate.
@@ -215,6 +231,9 @@ void weights::allocate(const std::vector<std::string> & names, ggml_backend_buff
         return;
     }
     buffer_ptr buffer(ggml_backend_buft_alloc_buffer(type, n + ggml_backend_buft_get_alignment(type)));
+    if (buffer && ggml_backend_buffer_is_host(buffer.get())) {
+        prefer_huge_pages(ggml_backend_buffer_get_base(buffer.get()), ggml_backend_buffer_get_size(buffer.get()));
+    }
     ggml_tallocr place = buffer ? ggml_tallocr_new(buffer.get()) : ggml_tallocr{};
     for (const std::string & name : names) {
         ggml_tensor * t = tensors_.at(name);
@@ -290,6 +309,12 @@ ggml_tensor * loader::weight(const std::string & name, const shape & ne) const {
 ggml_tensor * loader::matrix(const std::string & name, const shape & ne) const {
     ggml_tensor * t = weight(name, ne);
     w_->matrices_.insert(path(name));
+    return t;
+}
+
+ggml_tensor * loader::table(const std::string & name, const shape & ne) const {
+    ggml_tensor * t = weight(name, ne);
+    w_->tables_.insert(path(name));
     return t;
 }
 

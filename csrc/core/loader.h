@@ -38,7 +38,7 @@ struct state_spec {
 // How the weights of a component are kept.
 struct load_options {
     enum { map_large = 0, map_always = 1, map_never = -1 };
-    int  map          = map_large;  // whether weights that the CPU works on stay in the file, read when looked at
+    int  map          = map_large;  // whether weights that the CPU works on stay in the file, read when looked at: many, or a large table
     bool host_experts = false;      // matrices of experts stay with the CPU, whatever the device
     bool packed       = false;      // matrices the CPU works on are rearranged for its kernels as they are read
     bool fast         = false;      // products in bfloat16, summed in float32, where the CPU multiplies so and a block can
@@ -68,6 +68,7 @@ class weights {
     friend class loader;
     ggml_tensor * request(const std::string & name, const shape & ne, bool f32_only, bool widen);
     void pack(const std::vector<std::string> & names);       // those of the matrices that this CPU has such kernels for
+    std::vector<std::string> large_tables(const std::vector<std::string> & names) const;
     void map(const std::vector<std::string> & names);        // tensors that stay in the file
     void allocate(const std::vector<std::string> & names, ggml_backend_buffer_type_t type);
     void seek(const std::string & name, FILE * file) const;
@@ -83,7 +84,7 @@ class weights {
     std::unique_ptr<mapped_file>     file_map_;
     std::vector<buffer_ptr>          buffers_;
     std::map<std::string, ggml_tensor *> tensors_;
-    std::set<std::string>            matrices_, packed_, mapped_;
+    std::set<std::string>            matrices_, tables_, packed_, mapped_;
     std::map<std::string, value_taker> takers_;
     std::vector<state_spec>          states_;
     int64_t                          n_bytes_ = 0;
@@ -103,6 +104,7 @@ class loader {
 
     ggml_tensor * weight(const std::string & name, const shape & ne) const;  // a matrix or table, of any type
     ggml_tensor * matrix(const std::string & name, const shape & ne) const;  // only ever the left side of a product
+    ggml_tensor * table(const std::string & name, const shape & ne) const;   // whose rows are looked up, and no more
     ggml_tensor * f32(const std::string & name, const shape & ne) const;     // norms, biases, convolutions
 
     // The same, for who keeps them in a way of its own: no tensor holds them.

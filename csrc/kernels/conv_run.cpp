@@ -1,5 +1,6 @@
 #include "kernels/conv_run.h"
 
+#include "core/pages.h"
 #include "kernels/cpu.h"
 
 #include <algorithm>
@@ -8,9 +9,6 @@
 #if defined(__linux__) && defined(__x86_64__)
 #include <sys/syscall.h>
 #include <unistd.h>
-#endif
-#if defined(__linux__)
-#include <sys/mman.h>
 #endif
 
 namespace omni {
@@ -55,8 +53,6 @@ const conv_kernels * conv_fast() {
     return tiles ? conv_amx : slow ? nullptr : conv_avx512_bf16;
 }
 
-static constexpr size_t huge_page = 2 << 20;
-
 conv_panels::conv_panels(const conv_kernels * kernels, int64_t n_in, int64_t n_taps, int64_t n_out)
     : kernels(kernels), n_in(n_in), n_taps(n_taps), n_out(n_out) {
     const int64_t per_cell = kernels->bf16 ? 32 : 16;
@@ -65,11 +61,7 @@ conv_panels::conv_panels(const conv_kernels * kernels, int64_t n_in, int64_t n_t
     const size_t n = size_t(n_bytes()), alignment = n >= huge_page ? huge_page : 64;
     owned_.reset(new char[n + alignment]);
     data_ = owned_.get() + (alignment - reinterpret_cast<uintptr_t>(owned_.get()) % alignment) % alignment;
-#if defined(__linux__)
-    if (alignment == huge_page) {  // read from end to end, over and over: fewer pages to look up
-        madvise(data_, n / huge_page * huge_page, MADV_HUGEPAGE);
-    }
-#endif
+    prefer_huge_pages(data_, n);
     std::memset(data_, 0, n);
 }
 

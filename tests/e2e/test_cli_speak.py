@@ -276,6 +276,8 @@ def test_benchmark_prints_one_line():
     result = json.loads(line)
     assert result["frames"] == 4
     assert {"commit", "machine", "model", "type", "rtf", "ttfa_s", "prefill_ms", "peak_mb"} <= set(result)
+    took = result["talker_ms"] + result["predictor_ms"]
+    assert result["of_floor"] == pytest.approx(took / result["floor_ms"], rel=0.1, abs=0.02)
 
 
 def test_convert(capsys: pytest.CaptureFixture[str], here: Path):
