@@ -2,9 +2,9 @@
 
     python benchmarks/speak.py model.gguf --frames 100 --threads 2
 
-`floor_ms` is the least a frame of talker and code predictor can take: the bytes of the weights it reads over the
-bytes per second that the machine reads, measured before and after (`probes.py`); `of_floor` is how many times that
-they took. The line names the commit and the machine, so that ``RESULTS.md`` can quote it as it is.
+`floor_ms` is the least a frame of talker and code predictor can take: the bytes of the weights it reads over
+the bytes per second that the machine reads, measured before and after (`probes.py`); `of_floor` is how many
+times that they took. The line names the commit and the machine, so that ``RESULTS.md`` can quote it as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from probes import probed  # isort: skip
 
 
 def frame_bytes(path: str) -> int:
-    """Return the bytes of weights that a frame reads: the talker's once, the code predictor's once per group."""
+    """Return the bytes of weights a frame reads: the talker's once, the code predictor's once per group."""
     reader = GGUFReader(path)
     heads = [t.n_bytes for t in reader.tensors if t.name.startswith("code_predictor.codec_head.")]
     once, each = sum(heads), 0
@@ -47,12 +47,12 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("-t", "--threads", type=int, default=2)
     args = parser.parse_args()
-    with probed(
-        args.threads
-    ) as probes:  # around the loading as well, so that its memory is not the model's peak
-        with pyomni.load(args.model, device=args.device, threads=args.threads) as model:
-            result = bench_speech(model, args.text, args.frames)
-            info = model.info
+    with (
+        probed(args.threads) as probes,  # around the loading as well, or its memory would be the model's peak
+        pyomni.load(args.model, device=args.device, threads=args.threads) as model,
+    ):
+        result = bench_speech(model, args.text, args.frames)
+        info = model.info
     floor_ms = 2e3 * frame_bytes(args.model) / (sum(probes["read_gbytes"]) * 1e9)
     print(
         json.dumps(

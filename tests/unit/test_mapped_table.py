@@ -1,4 +1,4 @@
-"""A large table is looked up in the file: it takes no memory but for the pages of the rows that were asked for."""
+"""A large table is looked up in its file: of its pages only those that were asked for take memory."""
 
 from __future__ import annotations
 
