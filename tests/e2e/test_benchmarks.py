@@ -52,6 +52,13 @@ def test_start_up() -> None:
     assert json.loads(text)["first_sound_s"] > 0
 
 
+def test_lanes_and_late_positions() -> None:
+    found = line("lanes.py", toy(), "--lanes", 1, 3, "--positions", 2, 30, "--rounds", 1)
+    assert found["lanes"]["1"]["of_one"] == found["growth"]["2"]["of_first"] == 1
+    assert found["lanes"]["3"]["talker_ms"] > 0
+    assert found["growth"]["30"]["talker_ms"] > 0
+
+
 def test_the_codec_alone() -> None:
     found = line("codec.py", toy(), "--frames", 2, "--calls", 2)
     assert found["s_per_s"] > 0
