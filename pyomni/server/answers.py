@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from pyomni.api.result import join
 from pyomni.errors import AudioError, Cancelled
 from pyomni.server.encoding import Encoder
-from pyomni.server.failures import failure_of
+from pyomni.server.failures import said_of
 from pyomni.server.fields import FORMATS
 from pyomni.server.job import Job
 
@@ -128,9 +128,7 @@ class Streamed(StreamingResponse):
                     yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
         except Exception as error:
             LOG.warning("a stream ended early: %s", error)
-            failure, words, _ = failure_of(error)
-            said = {"message": words, "type": failure.type, "code": failure.code, "param": None}
-            yield _event({"type": "speech.audio.error", "error": said})
+            yield _event({"type": "speech.audio.error", "error": said_of(error)})
             return
         receipt = self._job.receipt
         n_out = receipt.frames if receipt else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyomni.errors import (
     ArgumentError,
@@ -24,7 +24,9 @@ __all__ = [
     "NotFound",
     "TooLarge",
     "TooLate",
+    "close_code",
     "failure_of",
+    "said_of",
 ]
 
 
@@ -101,3 +103,16 @@ def failure_of(error: BaseException) -> tuple[Failure, str, str | None]:
         if isinstance(error, kind):
             words = instead
     return failure, words, getattr(error, "param", None)
+
+
+def said_of(error: BaseException) -> dict[str, Any]:
+    """Return an error as OpenAI's answers and messages hold it: `message`, `type`, `code` and `param`."""
+    failure, words, param = failure_of(error)
+    return {"message": words, "type": failure.type, "code": failure.code, "param": param}
+
+
+def close_code(error: BaseException) -> int:
+    """Return what a socket is closed with after an error, of RFC 6455 and its registry."""
+    status = failure_of(error)[0].status
+    codes = {413: 1009, 429: 1013, 503: 1013}
+    return codes.get(status, 1008 if status < 499 else 1011)

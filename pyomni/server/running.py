@@ -59,6 +59,9 @@ def serve(
             access_log=False,
             lifespan="off",
             server_header=False,
+            ws="websockets-sansio",
+            ws_max_size=settings.max_upload,
+            ws_per_message_deflate=False,  # sound does not get smaller by it
             timeout_graceful_shutdown=max(1, round(settings.drain)),
         )
         asyncio.run(_Server(config, scheduler.drain, on_ready).serve([sock]))
