@@ -68,7 +68,7 @@ class Speech:
         return len(self.audio) / self.sample_rate
 
     def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002, the name users expect
-        """Write the audio: wav, flac, mp3, opus, ogg or pcm, by extension or by `format`.
+        """Write the audio: wav, flac, mp3, opus, ogg, aac or pcm, by extension or by `format`.
 
         The file appears whole or not at all. Samples are rounded to 16 bits before any compression. A WAV
         file has the receipt in it, without the text (`LIST`/`INFO`, as ``ICMT``).
@@ -78,7 +78,7 @@ class Speech:
         ArgumentError
             No such format.
         AudioError
-            The installed libsndfile cannot write it.
+            What writes it is not installed (aac: the package av).
         OutputFileError
             The path cannot be written.
         """

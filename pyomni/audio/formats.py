@@ -28,6 +28,7 @@ FORMATS: dict[str, tuple[str, str] | None] = {
     "mp3": ("MP3", "MPEG_LAYER_III"),
     "opus": ("OGG", "OPUS"),
     "ogg": ("OGG", "VORBIS"),
+    "aac": None,
     "pcm": None,
 }
 
@@ -67,12 +68,16 @@ def open_writer(file: BinaryIO, name: str, sample_rate: int) -> AudioWriter:
     Raises
     ------
     AudioError
-        The installed libsndfile cannot write this format, or not at this rate.
+        What writes this format is not installed, or cannot write it at this rate.
     """
     if name == "wav":
         return WavWriter(file, sample_rate)
     if name == "pcm":
         return _PcmWriter(file)
+    if name == "aac":
+        from pyomni.audio.aac import AacWriter
+
+        return AacWriter(file, sample_rate)
     return _SndfileWriter(file, name, sample_rate)
 
 

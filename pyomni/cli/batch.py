@@ -48,7 +48,10 @@ def add(verbs: Any) -> None:
     p.add_argument("input", metavar="IN.jsonl", help="one JSON object a line; - reads stdin")
     p.add_argument("output", metavar="OUT_DIR", help="folder of the files and their manifest")
     p.add_argument(
-        "--format", default="wav", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default wav)"
+        "--format",
+        default="wav",
+        metavar="FORMAT",
+        help="wav, flac, mp3, opus, ogg, aac, pcm (default wav)",
     )
     p.add_argument(
         "--lanes", type=count, default=4, metavar="N", help="texts that are decoded together (default 4)"

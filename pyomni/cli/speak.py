@@ -75,7 +75,9 @@ def add(verbs: Any) -> None:
     p.add_argument("-f", "--file", metavar="FILE", help="read the text from a UTF-8 file")
     p.add_argument("-o", "--output", metavar="OUT", help="default speech.wav; - is stdout")
     p.add_argument(
-        "--format", metavar="FORMAT", help="wav, flac, mp3, opus, ogg or pcm (default: by OUT's extension)"
+        "--format",
+        metavar="FORMAT",
+        help="wav, flac, mp3, opus, ogg, aac, pcm (default: by OUT's extension)",
     )
     precision_flag(p)
     flags(p)
@@ -89,6 +91,13 @@ def add(verbs: Any) -> None:
         help="cut the speech at this length; pauses between parts come on top",
     )
     part_flags(length)
+    length.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="faster or slower at the same pitch, 0.25 to 4; needs pyomni[server]",
+    )
     more = p.add_argument_group("more")
     more.add_argument("--play", action="store_true", help="play the file when it is done")
     more.add_argument(
@@ -115,12 +124,14 @@ def add(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Speak, write, report."""
     from pyomni.audio.formats import format_of, open_writer, output_file
+    from pyomni.audio.tempo import Tempo
 
     receipt = replay.prepare(args) if args.receipt is not None else None
     args.output = "speech.wav" if args.output is None else args.output
     _check(args)
     with blame(USAGE):
         name = format_of(args.output, args.format)
+        Tempo(24_000, args.speed)  # a speed that cannot be had is known before the work
         options = speech_options(args) if receipt is None else receipt.speech_options()
     command = player(args.output, name) if args.play else None
     text = None if args.from_codes or receipt is not None else _text(args)
@@ -177,6 +188,8 @@ class _Took:
 
     def speak(self, text: str) -> Any:
         """Yield the blocks of a text."""
+        from pyomni.audio.tempo import stretched
+
         args = self.args
         stream = self.model.stream(
             text,
@@ -187,7 +200,7 @@ class _Took:
         )
         self.seed = stream.seed
         with stream:
-            yield from self._timed(stream)
+            yield from self._timed(stretched(stream, self.sample_rate, args.speed))
         self.finish_reason, self.codes = stream.finish_reason, stream.codes
         self.guard = stream.guard._asdict()
         self.receipt = stream.receipt
@@ -202,9 +215,12 @@ class _Took:
 
     def decode(self, codes: npt.NDArray[np.int32]) -> Any:
         """Yield the samples of codes."""
+        from pyomni.audio.tempo import stretched
+
         self.codes = codes
         voice = self._voice()
-        yield from self._timed(self.model.decode(c, voice=voice) for c in (codes,))
+        whole = (self.model.decode(c, voice=voice) for c in (codes,))
+        yield from self._timed(stretched(whole, self.sample_rate, self.args.speed))
 
     def _timed(self, blocks: Any) -> Iterator[npt.NDArray[np.float32]]:
         start = perf_counter()

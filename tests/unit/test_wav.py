@@ -83,7 +83,7 @@ def test_empty_wav_is_a_wav(tmp_path: Path):
     assert soundfile.info(tmp_path / "e.wav").frames == 0
 
 
-@pytest.mark.parametrize("name", [n for n in FORMATS if n != "pcm"])
+@pytest.mark.parametrize("name", [n for n in FORMATS if n not in ("pcm", "aac")])
 def test_every_format_reads_back(tmp_path: Path, name: str):
     path = tmp_path / f"a.{name}"
     save(path, TONE, 24000)
@@ -118,7 +118,7 @@ def test_format_by_name_or_extension():
     assert format_of("-") == "wav"
     assert format_of("a.txt", "FLAC") == "flac"
     with pytest.raises(
-        ArgumentError, match=r"ends in '.txt', expected one of: wav, flac, mp3, opus, ogg, pcm"
+        ArgumentError, match=r"ends in '.txt', expected one of: wav, flac, mp3, opus, ogg, aac, pcm"
     ):
         format_of("a.txt")
     with pytest.raises(ArgumentError, match="has no extension"):
