@@ -16,6 +16,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from pyomni.api.result import join
+from pyomni.audio.tempo import Tempo
 from pyomni.errors import AudioError, Cancelled
 from pyomni.server.encoding import Encoder
 from pyomni.server.failures import said_of
@@ -93,10 +94,15 @@ class Streamed(StreamingResponse):
         Its first block, taken before so that what fails before it has a status of its own.
     kind : str
         Format.
+    speed : float
+        As of `Tempo`.
     """
 
-    def __init__(self, job: Job, first: F32, kind: str, sample_rate: int, *, events: bool) -> None:
+    def __init__(
+        self, job: Job, first: F32, kind: str, sample_rate: int, *, events: bool, speed: float = 1.0
+    ) -> None:
         self._job, self._first = job, first
+        self._tempo = Tempo(sample_rate, speed)
         self._encoder = Encoder(kind, sample_rate)
         super().__init__(
             self._events() if events else self._chunks(),
@@ -113,11 +119,12 @@ class Streamed(StreamingResponse):
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         # an error after the first sound can only break the connection: an ended chunked body would look whole
-        yield self._encoder.push(self._first)
+        if data := self._encoder.push(self._tempo.push(self._first)):
+            yield data
         async for block in self._job:
-            if data := self._encoder.push(block):
+            if data := self._encoder.push(self._tempo.push(block)):
                 yield data
-        if data := self._encoder.finish():
+        if data := self._encoder.push(self._tempo.finish()) + self._encoder.finish():
             yield data
 
     async def _events(self) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ from pyomni.api import SpeechModel
 from pyomni.server import speech, voices
 from pyomni.server.doors import Doors, error_answer
 from pyomni.server.failures import BUG, failure_of
-from pyomni.server.fields import ALIASES
+from pyomni.server.names import ALIASES
 from pyomni.server.scheduler import Scheduler
 from pyomni.server.settings import Settings
 from pyomni.server.state import State

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyomni.api import SpeechRequest
+from pyomni.audio import aac, tempo
 from pyomni.errors import ArgumentError
 from pyomni.options import SpeechOptions
-from pyomni.server.failures import BadRequest, NotFound, TooLarge
+from pyomni.server.failures import BadRequest, TooLarge
+from pyomni.server.names import Served, check_task, language_of_model, voice_of
+from pyomni.server.values import decoded, flag_of, kind_of, text_of
+from pyomni.voices import Voice
 
-__all__ = ["ALIASES", "FORMATS", "Asked", "decoded", "read_speech"]
+__all__ = ["FORMATS", "Asked", "read_manner", "read_speech"]
 
-#: Names of OpenAI's models, which any model here answers to.
-ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-#: Media types of `response_format`; aac is OpenAI's too, and libsndfile has no encoder of it.
+#: Media types of `response_format`.
 FORMATS = {
     "mp3": "audio/mpeg",
     "opus": "audio/ogg",
+    "aac": "audio/aac",
     "flac": "audio/flac",
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-#: OpenAI's voices: they stand for the model's speakers in this order, over again where those are fewer.
-OPENAI_VOICES = (
-    "alloy", "echo", "fable", "onyx", "nova", "shimmer", "ash", "ballad", "coral", "sage", "verse", "marin",
-    "cedar",
-)  # fmt: skip
 #: Fields with their names in `SpeechOptions`.
 OPTIONS = {
     "seed": "seed",
@@ -39,6 +35,10 @@ OPTIONS = {
     "repetition_penalty": "repetition_penalty",
     "max_new_tokens": "max_frames",
 }
+#: Numbers of a speaker's embedding, more than any model's.
+MOST_NUMBERS = 1 << 14
+#: None of those is as large.
+LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Asked:
         A reference to clone.
     transcript : str or None
         What the clip says.
+    speed : float
+        1 leaves the samples as they are.
     """
 
     request: SpeechRequest
@@ -67,15 +69,14 @@ class Asked:
     events: bool
     clip: bytes | None
     transcript: str | None
+    speed: float
 
 
-def read_speech(body: Any, speakers: list[str], models: list[str], max_chars: int) -> Asked:
+def read_speech(body: Any, served: Served, max_chars: int) -> Asked:
     """Check a body, parsed from JSON.
 
     Parameters
     ----------
-    speakers : those of the model
-    models : the names it answers to, `ALIASES` besides
     max_chars : of the text
 
     Raises
@@ -84,125 +85,103 @@ def read_speech(body: Any, speakers: list[str], models: list[str], max_chars: in
         A field that is not what it has to be; `param` names it.
     """
     if not isinstance(body, Mapping):
-        raise BadRequest(f"the body is {_kind(body)}, expected a JSON object")
-    text = _text(body, "input", needed=True) or ""
+        raise BadRequest(f"the body is {kind_of(body)}, expected a JSON object")
+    text = text_of(body, "input", needed=True) or ""
     if not text.strip():
         raise BadRequest("input is empty, expected what to say", "input")
     if len(text) > max_chars:
         raise TooLarge(f"input has {len(text)} characters, expected at most {max_chars}", "input")
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise BadRequest("input has half of a surrogate pair, expected text", "input")
-    model = _text(body, "model")
-    if model is not None and model not in (*models, *ALIASES):
-        raise NotFound(f"model {model[:100]!r} is not here, expected {models[0]!r}", "model")
-    _speed(body)
+    return read_manner(body, served, text)
+
+
+def read_manner(body: Mapping[str, Any], served: Served, text: Any) -> Asked:
+    """Check all fields but `input`, for a text that is here or still on its way; raises as `read_speech`."""
+    language = language_of_model(body, served)
+    check_task(body, served)
+    _whole(body, "initial_codec_chunk_frames")
+    speed = _speed(body)
+    kind, stream, events = _output(body)
+    clip = decoded(body["ref_audio"], "ref_audio") if body.get("ref_audio") is not None else None
+    transcript = text_of(body, "ref_text")
+    if transcript is not None and clip is None:
+        raise BadRequest("ref_text was given without ref_audio, expected the clip it is of", "ref_text")
+    if flag_of(body, "x_vector_only_mode"):
+        transcript = None
+    embedding = _embedding(body, clip)
+    voice: str | Voice | None = embedding
+    if embedding is None and clip is None:
+        voice = voice_of(body.get("voice"), served)
+    request = SpeechRequest(
+        text,
+        voice,
+        text_of(body, "language") or language,
+        text_of(body, "instructions") or text_of(body, "instruct"),
+        SpeechOptions(**_options(body)),
+    )
+    return Asked(request, kind, stream, events, clip, transcript, speed)
+
+
+def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     options = {}
     for name, field in OPTIONS.items():
         if (value := body.get(name)) is not None:
             options[field] = value
             try:
                 if isinstance(value, (bool, str)):
-                    raise ArgumentError(f"{name} is {_kind(value)}, expected a number")
+                    raise ArgumentError(f"{name} is {kind_of(value)}, expected a number")
                 SpeechOptions(**{field: value})
             except (ArgumentError, OverflowError) as error:
                 raise BadRequest(str(error).replace(field, name), name) from None
-    kind, stream, events = _output(body)
-    clip = decoded(body["ref_audio"], "ref_audio") if body.get("ref_audio") is not None else None
-    transcript = _text(body, "ref_text")
-    if transcript is not None and clip is None:
-        raise BadRequest("ref_text was given without ref_audio, expected the clip it is of", "ref_text")
-    instruct = _text(body, "instructions") or _text(body, "instruct")
-    request = SpeechRequest(
-        text,
-        None if clip is not None else _voice(body.get("voice"), speakers),
-        _text(body, "language"),
-        instruct,
-        SpeechOptions(**options),
-    )
-    return Asked(request, kind, stream, events, clip, transcript)
+    return options
 
 
-def _speed(body: Mapping[str, Any]) -> None:
+def _speed(body: Mapping[str, Any]) -> float:
     speed = body.get("speed")
     if speed is None:
-        return
-    if isinstance(speed, bool) or not isinstance(speed, (int, float)) or not 0.25 <= speed <= 4:
-        raise BadRequest(f"speed is {str(speed)[:40]!r}, expected a number from 0.25 to 4", "speed")
-    if speed != 1:
-        raise BadRequest(f"speed is {speed}, expected 1: this server does not stretch speech", "speed")
+        return 1.0
+    try:
+        found = tempo.check_speed(speed)
+    except ArgumentError as error:
+        raise BadRequest(str(error), "speed") from None
+    if found != 1 and (reason := tempo.why_not()) is not None:
+        raise BadRequest(f"speed is {speed}, expected 1: {reason}", "speed")
+    return found
+
+
+def _whole(body: Mapping[str, Any], name: str) -> None:
+    value = body.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise BadRequest(f"{name} is {str(value)[:40]}, expected a whole number from 0", name)
+
+
+def _embedding(body: Mapping[str, Any], clip: bytes | None) -> Voice | None:
+    """Return the voice of a speaker's embedding, whose width `Live.prepare` checks."""
+    name, value = "speaker_embedding", body.get("speaker_embedding")
+    if value is None:
+        return None
+    if clip is not None:
+        raise BadRequest(f"ref_audio and {name} were both given, expected one of them", name)
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_NUMBERS:
+        raise BadRequest(f"{name} is no list of numbers, expected one as long as the model is wide", name)
+    for number in value:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) < LARGEST:
+            raise BadRequest(f"{name} holds {str(number)[:40]}, expected numbers", name)
+    return Voice.clone([float(number) for number in value])
 
 
 def _output(body: Mapping[str, Any]) -> tuple[str, bool, bool]:
-    kind = _text(body, "response_format") or "mp3"
-    if kind not in FORMATS:
-        why = ", for which there is no encoder here" if kind == "aac" else ""
-        known = ", ".join(FORMATS)
+    kind = text_of(body, "response_format") or "mp3"
+    why = aac.why_not() if kind == "aac" else None
+    if kind not in FORMATS or why is not None:
+        known = ", ".join(name for name in FORMATS if name != kind)
+        why = "" if why is None else f" and cannot be written: {why}"
         raise BadRequest(
             f"response_format is {kind[:40]!r}{why}, expected one of: {known}", "response_format"
         )
-    stream_format = _text(body, "stream_format")
+    stream_format = text_of(body, "stream_format")
     if stream_format not in (None, "audio", "sse"):
         raise BadRequest(f"stream_format is {stream_format!r}, expected audio or sse", "stream_format")
-    stream = body.get("stream")
-    if stream is not None and not isinstance(stream, bool):
-        raise BadRequest(f"stream is {_kind(stream)}, expected true or false", "stream")
+    stream = flag_of(body, "stream")
     # bare samples have no header that would need the end; those who ask for them play them as they come
     streamed = (stream_format is not None or kind == "pcm") if stream is None else stream
     return kind, streamed or stream_format == "sse", stream_format == "sse"
-
-
-def _voice(voice: Any, speakers: list[str]) -> str | None:
-    """Return the name of a voice; None is the model's own choice. Never a path."""
-    if isinstance(voice, Mapping):
-        voice = voice.get("id", 0)
-    if voice is None:
-        return None
-    if not isinstance(voice, str):
-        raise BadRequest(f'voice is {_kind(voice)}, expected a name or {{"id": name}}', "voice")
-    name = voice.strip()
-    if name.lower() in (*speakers, *known_voices()):
-        return name
-    if name.lower() in OPENAI_VOICES:
-        index = OPENAI_VOICES.index(name.lower())
-        return speakers[index % len(speakers)] if speakers else None
-    known = ", ".join([*speakers, *known_voices()]) or "none"
-    raise NotFound(f"voice {name[:100]!r} is not here, expected one of: {known}", "voice")
-
-
-def known_voices() -> list[str]:
-    """Return the names of the saved voices."""
-    from pyomni.voices import library
-
-    return library.names()
-
-
-def decoded(value: Any, name: str) -> bytes:
-    """Return the bytes of base64, or of a data URL; no other URL is ever fetched."""
-    if not isinstance(value, str):
-        raise BadRequest(f"{name} is {_kind(value)}, expected base64 or a data URL", name)
-    if value[:5].lower() == "data:":
-        head, comma, value = value.partition(",")
-        if not comma or not head.endswith(";base64"):
-            raise BadRequest(f"{name} is a data URL without ;base64, expected one with it", name)
-    elif "://" in value[:64]:
-        raise BadRequest(f"{name} is a URL, expected base64 or a data URL: nothing is fetched", name)
-    try:
-        return base64.b64decode("".join(value.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise BadRequest(f"{name} is not base64, expected base64 or a data URL", name) from None
-
-
-def _text(body: Mapping[str, Any], name: str, needed: bool = False) -> str | None:
-    value = body.get(name)
-    if value is None:
-        if needed:
-            raise BadRequest(f"{name} is missing, expected a text", name)
-        return None
-    if not isinstance(value, str):
-        raise BadRequest(f"{name} is {_kind(value)}, expected a text", name)
-    return value
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
-    return names.get(type(value), "a number")

@@ -12,6 +12,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pyomni.api.result import join
+from pyomni.audio.tempo import stretched
 from pyomni.errors import AudioError
 from pyomni.server.answers import Streamed, audio_headers, collected, unless_gone
 from pyomni.server.doors import error_answer
@@ -62,8 +64,8 @@ async def speech(request: Request) -> Response:
     job, pcm = await unless_gone(request, begin)
     rate = state.model.sample_rate
     if asked.stream:
-        return Streamed(job, pcm, asked.format, rate, events=asked.events)
-    data, headers = await asyncio.to_thread(_file, job, pcm, asked.format, rate)
+        return Streamed(job, pcm, asked.format, rate, events=asked.events, speed=asked.speed)
+    data, headers = await asyncio.to_thread(_file, job, pcm, asked, rate)
     return Response(data, media_type=FORMATS[asked.format], headers=headers)
 
 
@@ -86,7 +88,7 @@ async def batch(request: Request) -> Response:
                 pcm = await collected(job)
             finally:
                 job.cancel()
-            data, _ = await asyncio.to_thread(_file, job, pcm, asked.format, state.model.sample_rate)
+            data, _ = await asyncio.to_thread(_file, job, pcm, asked, state.model.sample_rate)
         except Exception as error:
             answer = error_answer(error)
             return {"index": index, "status": answer.status_code, **json.loads(bytes(answer.body))}
@@ -101,7 +103,7 @@ async def batch(request: Request) -> Response:
 
 
 def _read(state: State, body: Any) -> Asked:
-    return read_speech(body, state.model.speakers, [state.name], state.settings.max_chars)
+    return read_speech(body, state.served, state.settings.max_chars)
 
 
 async def _submit(state: State, asked: Asked) -> Job:
@@ -120,9 +122,10 @@ async def _submit(state: State, asked: Asked) -> Job:
     return state.scheduler.submit(prepared, end - time.monotonic())
 
 
-def _file(job: Job, pcm: Any, kind: str, rate: int) -> tuple[bytes, dict[str, str]]:
+def _file(job: Job, pcm: Any, asked: Asked, rate: int) -> tuple[bytes, dict[str, str]]:
     """Return a finished file, and the headers that go with it."""
-    headers, receipt = audio_headers(kind, rate), job.receipt
+    headers, receipt = audio_headers(asked.format, rate), job.receipt
+    pcm = join(stretched([pcm], rate, asked.speed))
     if receipt is not None:
         headers["X-Pyomni-Receipt"] = receipt.to_json()
-    return whole(pcm, rate, kind, receipt.info() if receipt else {}), headers
+    return whole(pcm, rate, asked.format, receipt.info() if receipt else {}), headers

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from pyomni.api import SpeechModel
+from pyomni.server.names import Served
 from pyomni.server.scheduler import Scheduler
 from pyomni.server.settings import Settings
 
@@ -25,3 +27,9 @@ class State:
     def name(self) -> str:
         """What the model is called: its file, without a folder."""
         return self.model.path.stem
+
+    @cached_property
+    def served(self) -> Served:
+        """What requests may ask of the model."""
+        model = self.model
+        return Served(self.name, model.info["model_type"], model.speakers, model.languages)

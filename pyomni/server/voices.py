@@ -12,9 +12,10 @@ from starlette.responses import JSONResponse, Response
 
 from pyomni.errors import ArgumentError
 from pyomni.server.failures import BadRequest, NotFound, TooLarge
-from pyomni.server.fields import decoded, known_voices
+from pyomni.server.names import known_voices
 from pyomni.server.speech import json_body
 from pyomni.server.state import State
+from pyomni.server.values import decoded
 from pyomni.voices import library
 
 __all__ = ["create", "delete", "listed"]

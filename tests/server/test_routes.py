@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from toys import toy
+from toys import toy, variant
 
 from pyomni.api import SpeechModel
+from pyomni.audio.tempo import stretched
 from pyomni.audio.wav import to_int16
 from pyomni.options import SpeechOptions
 from pyomni.receipt import Receipt, codes_hash
@@ -55,6 +57,7 @@ def decoded(data: bytes) -> tuple[np.ndarray, int]:
         (None, "audio/mpeg", b""),
         ("mp3", "audio/mpeg", b""),
         ("opus", "audio/ogg", b"OggS"),
+        ("aac", "audio/aac", b"\xff"),
         ("flac", "audio/flac", b"fLaC"),
         ("wav", "audio/wav", b"RIFF"),
     ],
@@ -72,7 +75,7 @@ def test_formats_whole_and_streamed(served, alone, kind, media, magic, stream):
     pcm, rate = decoded(answer.content)
     assert rate in (alone.sample_rate, 48000)
     # an encoder of mp3 pads both ends
-    assert abs(len(pcm) / rate - alone.seconds) < (0.12 if kind in (None, "mp3") else 0.001)
+    assert abs(len(pcm) / rate - alone.seconds) < (0.12 if kind in (None, "mp3", "aac") else 0.001)
     if kind in ("flac", "wav"):
         assert np.array_equal(pcm, to_int16(alone.audio))
 
@@ -102,6 +105,64 @@ def test_events(served, alone):
     assert sound == to_int16(alone.audio).astype("<i2").tobytes()
     assert events[-1]["type"] == "speech.audio.done"
     assert events[-1]["usage"]["output_tokens"] == len(alone.codes)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_speed_is_that_of_the_filter_and_not_of_the_codes(served, alone, stream):
+    body = {**SAY, "response_format": "pcm", "speed": 1.5, "stream": stream}
+    answer = served().post(URL, json=body)
+    want = np.concatenate(list(stretched([alone.audio], alone.sample_rate, 1.5)))
+    assert answer.content == to_int16(want).astype("<i2").tobytes()
+    if not stream:
+        assert json.loads(answer.headers["x-pyomni-receipt"])["codes_hash"] == codes_hash(alone.codes)
+
+
+def test_what_needs_av_says_so(served, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    client = served()
+    for change, param in (({"speed": 2}, "speed"), ({"response_format": "aac"}, "response_format")):
+        error = error_of(client.post(URL, json={**SAY, **change}), 400)
+        assert error["param"] == param
+        assert "needs the package av" in error["message"]
+    assert client.post(URL, json={**SAY, "speed": 1}).status_code == 200
+
+
+def test_a_language_in_the_models_name(served):
+    client = served(kind="custom_voice")
+    body = {**SAY, "max_new_tokens": 3}
+    changes = [
+        {"model": "tts-1-es"},
+        {"language": "spanish"},
+        {"model": "tts-1-es", "language": "german"},
+        {},
+    ]
+    answers = [client.post(URL, json={**body, **change}) for change in changes]
+    found = [json.loads(a.headers["x-pyomni-receipt"])["codes_hash"] for a in answers]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
+@pytest.mark.parametrize("task", ["Base", "base"])
+def test_the_task_is_that_of_the_model(served, task):
+    body = {**SAY, "max_new_tokens": 3, "task_type": task, "initial_codec_chunk_frames": 4}
+    assert served(kind="base").post(URL, json=body).status_code == 200
+
+
+def test_a_clip_by_its_speaker_alone_or_by_an_embedding(served):
+    client = served(kind="base")
+    sample = clip()
+    body = {**SAY, "max_new_tokens": 3}
+    given = {"ref_audio": base64.b64encode(sample).decode()}
+    with SpeechModel(variant("base"), device="cpu", threads=1) as model:
+        row = model.clone(sample).embedding
+    answers = [
+        client.post(URL, json={**body, **given}),
+        client.post(URL, json={**body, **given, "ref_text": "Aa.", "x_vector_only_mode": True}),
+        client.post(URL, json={**body, "speaker_embedding": [float(x) for x in row]}),
+    ]
+    assert len({json.loads(a.headers["x-pyomni-receipt"])["codes_hash"] for a in answers}) == 1
+    short = client.post(URL, json={**body, "speaker_embedding": [0.5, 0.5]})
+    assert "expected" in error_of(short, 400)["message"]
 
 
 @pytest.mark.parametrize("model", ["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "toy"])
@@ -134,12 +195,27 @@ def test_voices_by_name_by_object_and_by_openais_names(served):
         ({"voice": "x.voice"}, 404, "voice"),
         ({"voice": 4}, 400, "voice"),
         ({"voice": {"name": "x"}}, 400, "voice"),
-        ({"response_format": "aac"}, 400, "response_format"),
+        ({"response_format": "ogg"}, 400, "response_format"),
         ({"response_format": 1}, 400, "response_format"),
         ({"speed": 5}, 400, "speed"),
         ({"speed": "fast"}, 400, "speed"),
         ({"speed": True}, 400, "speed"),
-        ({"speed": 2}, 400, "speed"),
+        ({"speed": 0.2}, 400, "speed"),
+        ({"task_type": "Base"}, 400, "task_type"),
+        ({"task_type": "Singing"}, 400, "task_type"),
+        ({"task_type": 1}, 400, "task_type"),
+        ({"model": "tts-1-xx"}, 404, "model"),
+        ({"model": "toy-es"}, 404, "model"),
+        ({"initial_codec_chunk_frames": -1}, 400, "initial_codec_chunk_frames"),
+        ({"initial_codec_chunk_frames": "4"}, 400, "initial_codec_chunk_frames"),
+        ({"x_vector_only_mode": 1}, 400, "x_vector_only_mode"),
+        ({"speaker_embedding": "1"}, 400, "speaker_embedding"),
+        ({"speaker_embedding": []}, 400, "speaker_embedding"),
+        ({"speaker_embedding": [1, "2"]}, 400, "speaker_embedding"),
+        ({"speaker_embedding": [1, True]}, 400, "speaker_embedding"),
+        ({"speaker_embedding": [10**400]}, 400, "speaker_embedding"),
+        ({"speaker_embedding": [1, 2], "ref_audio": "aGVsbG8="}, 400, "speaker_embedding"),
+        ({"speaker_embedding": [1, 2]}, 400, None),  # this model does not clone
         ({"stream": "yes"}, 400, "stream"),
         ({"stream_format": "ws"}, 400, "stream_format"),
         ({"instructions": 1}, 400, "instructions"),
