@@ -7,8 +7,10 @@ requests of their own to the loop, and between them others get their turn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,13 +49,35 @@ class Live:
         """Check a request and lay it out, in any thread; raises what `SpeechModel.speak` does."""
         return self._prepare(request)
 
+    def prepare_arriving(self, request: SpeechRequest, seconds: float) -> Prepared:
+        """Do as `prepare` for a text that is an `Arrival`, and cut the speech at so many seconds.
+
+        The codes are those of `SpeechModel.stream` of the same pieces, as far as they go. The limit is what
+        the sessions have room for: nobody knows how long the text will be.
+        """
+        script, issue = self._prepare(request)
+        plan, meta = script.parts[0].plan, self._engine.meta
+        most = math.ceil(seconds * meta.sample_rate / meta.hop)
+        if plan.arriving is not None and plan.options.max_frames > most:
+            known = plan.arriving.limit
+            options = replace(plan.options, max_frames=most, min_frames=min(plan.options.min_frames, most))
+            arriving = replace(plan.arriving, limit=lambda: min(most, known()))
+            part = replace(script.parts[0], plan=replace(plan, options=options, arriving=arriving))
+            script = replace(script, parts=(part,))
+        return Prepared(script, issue)
+
     def use(self) -> AbstractContextManager[None]:
         """Hold the model; raises `SessionBusy` where another caller does."""
         return self._engine.use()
 
-    def run(self, plans: Iterator[tuple[Plan, Callable[[], bool]]], n_positions: int) -> Iterator[Event]:
+    def run(
+        self,
+        plans: Iterator[tuple[Plan, Callable[[], bool]]],
+        n_positions: int,
+        idle: Callable[[], None] | None = None,
+    ) -> Iterator[Event]:
         """Run plans as they come; see `SpeechEngine.admit`."""
-        return self._engine.admit(plans, n_positions)
+        return self._engine.admit(plans, n_positions, idle=idle)
 
     def clone(self, clip: Clip, transcript: str | None, name: str = "") -> Voice:
         """Make a voice of a clip, between two frames; see `SpeechModel.clone`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from pyomni.api.planning import AnyVoice, Planner, find_voice
+from pyomni.api.planning import AnyVoice, Planner, Text, find_voice
 from pyomni.api.receipts import Issuer
 from pyomni.api.result import Speech, speech_of
 from pyomni.errors import PyOmniError
@@ -28,7 +28,7 @@ WINDOW = 512
 class SpeechRequest:
     """One speech of many; the fields are the arguments of `SpeechModel.speak`."""
 
-    text: str
+    text: Text
     voice: AnyVoice = None
     language: str | None = None
     instruct: str | None = None
@@ -48,7 +48,8 @@ def prepare(meta: SpeechMetadata, planner: Planner, issuer: Issuer, request: Spe
     text, options = request.text, request.options
     asked = {"language": request.language, "instruct": request.instruct}
     script = planner.script(text, None if request.voice is None else who, options=options, **asked)
-    return Prepared(script, issuer.of(script.seed, who, options, text=text, **asked))
+    said = text if isinstance(text, str) else None
+    return Prepared(script, issuer.of(script.seed, who, options, text=said, **asked))
 
 
 def perform_all(engine: SpeechEngine, prepared: Sequence[Prepared]) -> Generator[Speech, None, None]:

@@ -8,6 +8,7 @@ when the iterator has ended.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -17,12 +18,13 @@ import numpy.typing as npt
 
 from pyomni.components.lm import TEXT
 from pyomni.errors import ArgumentError
+from pyomni.pipelines.lane import TextLate
 from pyomni.pipelines.prompt import Embed, PromptLayout, TalkerPrompt
 from pyomni.pipelines.speech import Request
 from pyomni.text.incremental import IncrementalEncoder
 from pyomni.text.length import SpokenTime, spoken_time
 
-__all__ = ["Arriving", "ArrivingText", "trailing_prompt"]
+__all__ = ["Arrival", "Arriving", "ArrivingText", "trailing_prompt"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -34,6 +36,44 @@ class Written(Protocol):
     def ids(self) -> list[int]: ...
 
     def wait(self, n: int) -> bool: ...
+
+
+class Arrival(Iterator[str]):
+    """Pieces of text that one thread adds and another reads, which is not made to wait for them.
+
+    Attributes
+    ----------
+    n_chars : int
+        Added so far.
+    ended : bool
+        Whether that is all.
+    """
+
+    def __init__(self) -> None:
+        self.n_chars, self.ended = 0, False
+        self._pieces: deque[str] = deque()
+
+    def add(self, piece: str) -> None:
+        """Append a piece."""
+        self.n_chars += len(piece)
+        self._pieces.append(piece)
+
+    def end(self) -> None:
+        """Say that nothing more comes."""
+        self.ended = True
+
+    def __next__(self) -> str:
+        """Return the next piece.
+
+        Raises
+        ------
+        TextLate
+            It has not come.
+        """
+        ended = self.ended  # first: a piece may come between the two looks, and the end after it
+        if self._pieces:
+            return self._pieces.popleft()
+        raise StopIteration if ended else TextLate
 
 
 class ArrivingText:
@@ -62,7 +102,7 @@ class ArrivingText:
         ArgumentError
             It ended without anything to say, or gave something other than text.
         Exception
-            Whatever the iterator raises.
+            Whatever the iterator raises; after `TextLate` it can be called again.
         """
         while len(self.ids) < n and self._read():
             pass
@@ -117,6 +157,20 @@ class Arriving:
     n_first: int
     limit: Callable[[], int]
     least: Callable[[], int]
+
+    def begins(self) -> bool:
+        """Whether the text that the prompt takes is there, where the pieces are an `Arrival`.
+
+        Raises
+        ------
+        ArgumentError
+            It has ended without anything to say.
+        """
+        try:
+            self.text.wait(self.n_first)
+        except TextLate:
+            return False
+        return True
 
     def first_layout(self) -> PromptLayout:
         """Wait for the text that the prompt takes, and lay it out with what is known.

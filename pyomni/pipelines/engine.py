@@ -150,6 +150,7 @@ class SpeechEngine:
         plans: Iterator[tuple[Plan, Callable[[], bool]]],
         n_positions: int,
         timings: Timings | None = None,
+        idle: Callable[[], None] | None = None,
     ) -> Iterator[Event]:
         """Run plans that come while others run; call it inside `use`.
 
@@ -161,6 +162,8 @@ class SpeechEngine:
         n_positions : int
             The longest plan takes, its frames included (`Plan.n_positions`).
         timings : Timings, optional
+        idle : callable, optional
+            As of `generate`: where texts may be late.
         """
         talker, predictor = self._sessions.lms(
             rounded(n_positions, self.meta.n_ctx_max), self.lanes, self.meta.n_groups
@@ -171,13 +174,18 @@ class SpeechEngine:
             return replace(_request(plan, talker, predictor), gone=gone)
 
         # map, not a generator, which would be over for good once there was no plan
-        return self._generate(talker, predictor, map(request, plans), timings)
+        return self._generate(talker, predictor, map(request, plans), timings, idle)
 
     def _generate(
-        self, talker: DecoderLM, predictor: DecoderLM, requests: Iterable[Request], timings: Timings | None
+        self,
+        talker: DecoderLM,
+        predictor: DecoderLM,
+        requests: Iterable[Request],
+        timings: Timings | None,
+        idle: Callable[[], None] | None = None,
     ) -> Iterator[Event]:
         levels = self._sessions.levels if "codec_decoder" in self.meta.components else None
-        return generate(talker, predictor, requests, self.meta, timings, self._prefixes, levels)
+        return generate(talker, predictor, requests, self.meta, timings, self._prefixes, levels, idle)
 
     def pcm(
         self,

@@ -24,10 +24,14 @@ from pyomni.sampling import Uniforms, pick, restrict
 if TYPE_CHECKING:
     from pyomni.components.lm import DecoderLM
 
-__all__ = ["Event", "FrameRules", "Lane", "Point", "Request"]
+__all__ = ["Event", "FrameRules", "Lane", "Point", "Request", "TextLate"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
+
+
+class TextLate(Exception):
+    """The text that a request needs next has not come yet; what raised this is to be done again later."""
 
 
 class FrameRules(Protocol):

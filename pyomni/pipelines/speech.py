@@ -6,7 +6,7 @@ once for all of them, and a lane that ends takes the next waiting request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.components.lm import CODEC
+from pyomni.errors import InternalError
 from pyomni.options import Draw
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.guard import Levels
-from pyomni.pipelines.lane import Event, FrameRules, Lane, Point, Request
+from pyomni.pipelines.lane import Event, FrameRules, Lane, Point, Request, TextLate
 from pyomni.pipelines.prompt import TalkerPrompt
 from pyomni.sampling import pick
 
@@ -54,6 +55,7 @@ def generate(
     timings: Timings | None = None,
     prefixes: Prefixes | None = None,
     levels: Levels | None = None,
+    idle: Callable[[], None] | None = None,
 ) -> Iterator[Event]:
     """Speak requests on the lanes of a talker and yield frames as they are made.
 
@@ -78,6 +80,9 @@ def generate(
         Fills lanes with what prompts of one voice begin with.
     levels : callable (int32 [n, n_groups]) -> float32 [n], optional
         How loud frames are, in dB of full scale; the guard asks where the codes look like silence.
+    idle : callable () -> None, optional
+        Called when all live requests wait for text; it returns once some may have come. A request whose
+        text says `TextLate` keeps its lane and misses steps, which changes none of its codes.
 
     Yields
     ------
@@ -93,48 +98,68 @@ def generate(
         talker.rewind(lane)  # also mends a session that an earlier failure left half way
     waiting = enumerate(requests)
     live: dict[int, Lane] = {}
+    sums_of: dict[int, F32] = {}  # codec sides of the rows the talker reads next: their frames are drawn
     while True:
         for lane in [lane for lane in sorted(live) if live[lane].request.unwanted]:
+            sums_of.pop(lane, None)
             yield Event(live.pop(lane).index, None, "cancelled")
         for lane in range(talker.n_lanes):
             if lane not in live and (item := next(waiting, None)) is not None:
                 live[lane] = _start(talker, lane, *item, clock, prefixes, levels)
         if not live:
             return
-        lanes, code0 = [], []
-        for lane in sorted(live):
-            drawn = live[lane].draw(meta)
+        lanes, code0, ended = [], [], False
+        for lane in [lane for lane in sorted(live) if lane not in sums_of]:
+            try:
+                drawn = live[lane].draw(meta)
+            except TextLate:
+                continue
             if isinstance(drawn, list):
                 del live[lane]
+                ended = True
                 yield from drawn
                 continue
             lanes.append(lane)
             code0.append(drawn)
-        if not lanes:
+        if lanes:
+            start = perf_counter()
+            codes, sums = _fill_groups(predictor, [live[lane] for lane in lanes], code0)
+            clock.predictor_s += perf_counter() - start
+            clock.n_frames += len(lanes)
+            clock.n_steps += 1
+            for lane, frame, row in zip(lanes, codes, sums, strict=True):
+                events, goes_on = live[lane].take(frame, row.copy())
+                if events and events[-1].codes is None:
+                    del live[lane]
+                if goes_on:
+                    sums_of[lane] = row
+                yield from events
+        if not _read(talker, live, sums_of, clock) and live and not (lanes or ended):
+            if idle is None:
+                raise InternalError("a text is late and nobody waits for it, expected an iterator that waits")
+            idle()
+
+
+def _read(talker: DecoderLM, live: dict[int, Lane], sums_of: dict[int, F32], clock: Timings) -> bool:
+    """Let the talker read the rows whose text has come; return whether there were any."""
+    going, rows = [], []
+    for lane in sorted(sums_of):
+        state = live[lane]
+        try:
+            rows.append(sums_of[lane] + state.request.prompt.text_row(state.n_frames - 1))
+        except TextLate:
             continue
-        start = perf_counter()
-        codes, sums = _fill_groups(predictor, [live[lane] for lane in lanes], code0)
-        clock.predictor_s += perf_counter() - start
-        clock.n_frames += len(lanes)
-        clock.n_steps += 1
-        going, rows = [], []
-        for lane, frame, row in zip(lanes, codes, sums, strict=True):
-            state = live[lane]
-            events, goes_on = state.take(frame, row.copy())
-            if events and events[-1].codes is None:
-                del live[lane]
-            yield from events
-            if goes_on:
-                going.append(lane)
-                rows.append(row + state.request.prompt.text_row(state.n_frames - 1))
-        if not going:
-            continue
-        states = [live[lane] for lane in going]
-        start = perf_counter()
-        step = talker.decode(np.stack(rows)[:, None, :], lanes=going, **_places(states))
-        clock.talker_s += perf_counter() - start
-        for i, state in enumerate(states):
-            state.logits, state.hidden = step.logits[i].copy(), step.hidden[i].copy()
+        going.append(lane)
+    if not going:
+        return False
+    states = [live[lane] for lane in going]
+    start = perf_counter()
+    step = talker.decode(np.stack(rows)[:, None, :], lanes=going, **_places(states))
+    clock.talker_s += perf_counter() - start
+    for i, lane in enumerate(going):
+        live[lane].logits, live[lane].hidden = step.logits[i].copy(), step.hidden[i].copy()
+        del sums_of[lane]
+    return True
 
 
 def _prefill(talker: DecoderLM, lane: int, prompt: TalkerPrompt, prefixes: Prefixes | None) -> Step:

@@ -69,6 +69,10 @@ class Job:
         self.gone = True
         self._wake()
 
+    def tell(self) -> None:
+        """Say that more of its text has come, or the end of it."""
+        self._wake()
+
     def is_gone(self) -> bool:
         """Whether nobody wants it."""
         return self.gone

@@ -2,7 +2,8 @@
 
 First come, first served. A text in parts takes a lane for one part at a time and waits its turn again for the
 next, so that others get in between; the next part waits, too, while too much of the sound is still unread.
-Whoever stops reading frees the lane before the next frame.
+Whoever stops reading frees the lane before the next frame. A text that is still arriving waits in the queue
+until its beginning is there; then it keeps its lane, and misses steps while what it needs next has not come.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Scheduler:
         self._admitted = 0
         self._draining = self._closed = False
         self._room = FIRST_POSITIONS
+        self._news = self._heard = 0
         self.frames = self.samples = self.done = self.failed = self.cancelled = 0
         self._thread = threading.Thread(target=self._work, name="pyomni-speech", daemon=True)
         self._thread.start()
@@ -80,7 +82,7 @@ class Scheduler:
             if len(self._waiting) >= self._most + self.live.lanes - len(self._running):
                 raise Busy(f"{len(self._waiting)} requests wait already, expected fewer; try again later")
             self._waiting.append((job, prepared.script.parts[0].plan))
-            self._changed.notify_all()
+            self._tell()
         return job
 
     async def between_frames(self, errand: Callable[[], Any]) -> Any:
@@ -100,7 +102,7 @@ class Scheduler:
             if len(self._errands) >= self._most:
                 raise Busy(f"{len(self._errands)} clips wait already, expected fewer; try again later")
             self._errands.append((errand, future))
-            self._changed.notify_all()
+            self._tell()
         return await asyncio.wrap_future(future)
 
     @property
@@ -125,12 +127,17 @@ class Scheduler:
             self._draining = self._closed = True
             for job in [*self._running.values(), *self._paused, *(job for job, _ in self._waiting)]:
                 job.gone = True
-            self._changed.notify_all()
+            self._tell()
         self._thread.join()
 
     def _woken(self) -> None:
         with self._changed:
-            self._changed.notify_all()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake the thread, or keep it from going to sleep; with the lock."""
+        self._news += 1
+        self._changed.notify_all()
 
     # -- the thread -------------------------------------------------
 
@@ -152,7 +159,7 @@ class Scheduler:
             with self._changed:
                 self._resume_paused()
                 self._sweep()
-                if self._waiting:
+                if self._first() is not None:
                     return True
                 if self._errands:
                     continue
@@ -163,10 +170,12 @@ class Scheduler:
     def _run(self) -> None:
         """Speak until no lane is live and no request fits, or something fails."""
         with self._changed:
-            self._room = max(self._room, self._waiting[0][1].n_positions)
+            if (first := self._first()) is None:
+                return
+            self._room = max(self._room, first[1].n_positions)
         self._admitted, self._running = 0, {}
         try:
-            for event in self.live.run(_Feed(self._next), self._room):
+            for event in self.live.run(_Feed(self._next), self._room, self._idle):
                 self._take(event)
         except Exception as error:
             LOG.exception("speaking failed")
@@ -178,15 +187,38 @@ class Scheduler:
         with self._changed:
             self._resume_paused()
             self._sweep()
-            if not self._waiting or self._waiting[0][1].n_positions > self._room:
+            first = self._first()
+            if first is None or first[1].n_positions > self._room:
                 return None
-            job, plan = self._waiting.popleft()
+            self._waiting.remove(first)
+            job, plan = first
             self._running[self._admitted] = job
             self._admitted += 1
         if job.performance is None:
             job.performance = self.live.perform(job.prepared)
             job.performance.next_plan()
         return plan, job.is_gone
+
+    def _first(self) -> tuple[Job, Plan] | None:
+        """Return the first of the queue that can be begun; with the lock."""
+        for entry in list(self._waiting):
+            job, plan = entry
+            try:
+                if plan.arriving is None or plan.arriving.begins():
+                    return entry
+            except Exception as error:
+                self._waiting.remove(entry)
+                self.failed += 1
+                self._end(job, error)
+        return None
+
+    def _idle(self) -> None:
+        """Wait for news: all that have a lane wait for text."""
+        with self._changed:
+            if self._news == self._heard:
+                self._changed.wait()
+            self._heard = self._news
+        self._do_errands()
 
     def _take(self, event: Any) -> None:
         job = self._running[event.request]
