@@ -56,6 +56,13 @@ def add(verbs: Any) -> None:
         "--max-upload", type=count, default=32, metavar="MIB", help="largest request (default 32 MiB)"
     )
     p.add_argument(
+        "--text-wait",
+        type=_seconds,
+        default=20.0,
+        metavar="S",
+        help="longest pause within a text that arrives over a socket (default 20)",
+    )
+    p.add_argument(
         "--drain", type=_seconds, default=30.0, metavar="S", help="time to finish when stopped (default 30)"
     )
 
@@ -78,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         deadline=args.deadline,
         max_chars=args.max_chars,
         max_upload=args.max_upload << 20,
+        text_wait=args.text_wait,
         drain=args.drain,
     )
     path = model_path(args.model)

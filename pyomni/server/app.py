@@ -10,10 +10,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from pyomni.api import SpeechModel
-from pyomni.server import speech, voices
+from pyomni.server import speech, talk, voices
 from pyomni.server.doors import Doors, error_answer
 from pyomni.server.failures import BUG, failure_of
 from pyomni.server.names import ALIASES
@@ -36,6 +36,7 @@ def make_app(model: SpeechModel, settings: Settings) -> Starlette:
         routes=[
             Route("/v1/audio/speech", _counted(speech.speech), methods=["POST"]),
             Route("/v1/audio/speech/batch", _counted(speech.batch), methods=["POST"]),
+            WebSocketRoute("/v1/audio/speech/stream", talk.speech_stream),
             Route("/v1/audio/voices", _counted(voices.listed), methods=["GET"]),
             Route("/v1/audio/voices", _counted(voices.create), methods=["POST"]),
             Route("/v1/audio/voices/{id}", _counted(voices.delete), methods=["DELETE"]),

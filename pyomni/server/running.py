@@ -8,13 +8,14 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from pyomni.api import SpeechModel
 from pyomni.errors import ArgumentError
 from pyomni.server.app import make_app
 from pyomni.server.settings import Settings
 
-__all__ = ["listen", "serve"]
+__all__ = ["config_of", "listen", "serve"]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -40,6 +41,21 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def config_of(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """Return how an application is served."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=settings.max_upload,
+        ws_per_message_deflate=False,  # sound does not get smaller by it
+        timeout_graceful_shutdown=max(1, round(settings.drain)),
+    )
+
+
 def serve(
     model: SpeechModel, settings: Settings, sock: socket.socket, on_ready: Callable[[], None] = lambda: None
 ) -> None:
@@ -53,17 +69,7 @@ def serve(
     app = make_app(model, settings)
     scheduler = app.state.pyomni.scheduler
     try:
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            ws="websockets-sansio",
-            ws_max_size=settings.max_upload,
-            ws_per_message_deflate=False,  # sound does not get smaller by it
-            timeout_graceful_shutdown=max(1, round(settings.drain)),
-        )
+        config = config_of(app, settings)
         asyncio.run(_Server(config, scheduler.drain, on_ready).serve([sock]))
     except KeyboardInterrupt:
         pass  # uvicorn raises the signal that stopped it again, once all is done

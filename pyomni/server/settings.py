@@ -26,6 +26,8 @@ class Settings:
         Characters of a text.
     max_upload : int
         Bytes of a request's body.
+    text_wait : float
+        Seconds that a text that arrives over a socket may pause: it holds a lane.
     drain : float
         Seconds that running answers are given when the server stops.
     """
@@ -35,6 +37,7 @@ class Settings:
     deadline: float = 600.0
     max_chars: int = 20_000
     max_upload: int = 32 << 20
+    text_wait: float = 20.0
     drain: float = 30.0
 
     def check_host(self, host: str) -> None:

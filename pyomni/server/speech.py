@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pyomni.api import SpeechRequest
 from pyomni.api.result import join
 from pyomni.audio.tempo import stretched
 from pyomni.errors import AudioError
@@ -23,7 +24,7 @@ from pyomni.server.fields import FORMATS, Asked, read_speech
 from pyomni.server.job import Job
 from pyomni.server.state import State
 
-__all__ = ["batch", "json_body", "speech"]
+__all__ = ["batch", "json_body", "speech", "with_voice"]
 
 #: Texts of one batch.
 MOST = 32
@@ -108,18 +109,28 @@ def _read(state: State, body: Any) -> Asked:
 
 async def _submit(state: State, asked: Asked) -> Job:
     """Clone what is to be cloned, lay the text out, and queue it; the deadline is that of all this."""
-    request, live = asked.request, state.scheduler.live
     end = time.monotonic() + state.settings.deadline
-    if asked.clip is not None:
-        clip, transcript = asked.clip, asked.transcript
-        cloning = state.scheduler.between_frames(lambda: live.clone(clip, transcript))
-        try:
-            voice = await asyncio.wait_for(cloning, state.settings.deadline)
-        except asyncio.TimeoutError:
-            raise TooLate("the clip was not heard by the deadline, expected a shorter queue") from None
-        request = replace(request, voice=voice)
-    prepared = await asyncio.to_thread(live.prepare, request)
+    request = await with_voice(state, asked, state.settings.deadline)
+    prepared = await asyncio.to_thread(state.scheduler.live.prepare, request)
     return state.scheduler.submit(prepared, end - time.monotonic())
+
+
+async def with_voice(state: State, asked: Asked, seconds: float) -> SpeechRequest:
+    """Return a request with the voice of its clip, if it has one.
+
+    Raises
+    ------
+    TooLate
+        The clip was not heard within so many seconds.
+    """
+    if asked.clip is None:
+        return asked.request
+    live, clip, transcript = state.scheduler.live, asked.clip, asked.transcript
+    cloning = state.scheduler.between_frames(lambda: live.clone(clip, transcript))
+    try:
+        return replace(asked.request, voice=await asyncio.wait_for(cloning, seconds))
+    except asyncio.TimeoutError:
+        raise TooLate("the clip was not heard by the deadline, expected a shorter queue") from None
 
 
 def _file(job: Job, pcm: Any, asked: Asked, rate: int) -> tuple[bytes, dict[str, str]]:

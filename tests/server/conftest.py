@@ -14,7 +14,7 @@ from toys import toy, variant
 
 from pyomni.api import SpeechModel
 from pyomni.server.app import make_app
-from pyomni.server.running import listen
+from pyomni.server.running import config_of, listen
 from pyomni.server.settings import Settings
 
 
@@ -41,7 +41,7 @@ def running(served: Callable[..., TestClient]) -> Iterator[Callable[..., tuple[s
         def make(**given: Any) -> tuple[str, int, Any]:
             app = served(**given).app
             sock = stack.enter_context(listen("127.0.0.1", 0))
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+            server = uvicorn.Server(config_of(app, app.state.pyomni.settings))
             thread = threading.Thread(target=server.run, args=([sock],))
             thread.start()
 
