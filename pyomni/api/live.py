@@ -35,6 +35,10 @@ F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
 
 
+#: A plan, and whether nobody wants it any more.
+Admitted = tuple[Plan, Callable[[], bool]]
+
+
 class Live:
     """A model at work for many; `run`, `clone` and performances belong to the one thread inside `use`."""
 
@@ -72,12 +76,12 @@ class Live:
 
     def run(
         self,
-        plans: Iterator[tuple[Plan, Callable[[], bool]]],
+        take: Callable[[], Admitted | None],
         n_positions: int,
         idle: Callable[[], None] | None = None,
     ) -> Iterator[Event]:
-        """Run plans as they come; see `SpeechEngine.admit`."""
-        return self._engine.admit(plans, n_positions, idle=idle)
+        """Run plans as they come: `take` gives the next, or None for now; see `SpeechEngine.admit`."""
+        return self._engine.admit(_Feed(take), n_positions, idle=idle)
 
     def clone(self, clip: Clip, transcript: str | None, name: str = "") -> Voice:
         """Make a voice of a clip, between two frames; see `SpeechModel.clone`."""
@@ -188,3 +192,15 @@ class Performance:
 
     def _codes(self) -> I32:
         return self.made.frames.array(self._engine.meta.n_groups)
+
+
+class _Feed(Iterator[Admitted]):
+    """An iterator that may have a next one after it had none."""
+
+    def __init__(self, take: Callable[[], Admitted | None]) -> None:
+        self._take = take
+
+    def __next__(self) -> Admitted:
+        if (found := self._take()) is None:
+            raise StopIteration
+        return found

@@ -13,12 +13,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from pyomni.api.live import Live
 from pyomni.api.many import Prepared
@@ -29,7 +26,6 @@ from pyomni.server.job import Job
 
 __all__ = ["Scheduler"]
 
-F32 = npt.NDArray[np.float32]
 LOG = logging.getLogger("pyomni.server")
 
 #: Seconds of sound that may wait unread before the next part of a text is begun.
@@ -75,7 +71,7 @@ class Scheduler:
         Draining
             The server is stopping.
         """
-        job = Job(prepared, time.monotonic() + seconds, self._woken)
+        job = Job(prepared, time.monotonic() + seconds, self._tell)
         with self._changed:
             if self._draining or not self._thread.is_alive():
                 raise Draining("the server is stopping, expected another to be asked")
@@ -130,14 +126,11 @@ class Scheduler:
             self._tell()
         self._thread.join()
 
-    def _woken(self) -> None:
-        with self._changed:
-            self._tell()
-
     def _tell(self) -> None:
-        """Wake the thread, or keep it from going to sleep; with the lock."""
-        self._news += 1
-        self._changed.notify_all()
+        """Wake the thread, or keep it from going to sleep."""
+        with self._changed:
+            self._news += 1
+            self._changed.notify_all()
 
     # -- the thread -------------------------------------------------
 
@@ -175,7 +168,7 @@ class Scheduler:
             self._room = max(self._room, first[1].n_positions)
         self._admitted, self._running = 0, {}
         try:
-            for event in self.live.run(_Feed(self._next), self._room, self._idle):
+            for event in self.live.run(self._next, self._room, self._idle):
                 self._take(event)
         except Exception as error:
             LOG.exception("speaking failed")
@@ -305,15 +298,3 @@ class Scheduler:
             self.failed += 1
             self._end(job, error)
             job.gone = True
-
-
-class _Feed(Iterator[tuple[Plan, Callable[[], bool]]]):
-    """An iterator that may have a next one after it had none."""
-
-    def __init__(self, take: Callable[[], tuple[Plan, Callable[[], bool]] | None]) -> None:
-        self._take = take
-
-    def __next__(self) -> tuple[Plan, Callable[[], bool]]:
-        if (found := self._take()) is None:
-            raise StopIteration
-        return found
