@@ -112,6 +112,24 @@ def test_formats(capsys: pytest.CaptureFixture[str], expected: pyomni.Speech, na
     assert soundfile.info("noext").format == info.format
 
 
+def test_speed_keeps_the_codes(capsys: pytest.CaptureFixture[str], expected: pyomni.Speech):
+    out, _ = run(capsys, *SPEAK, "-o", "fast.pcm", "--speed", "2", "--json", "--codes", "fast.npy")
+    assert len(Path("fast.pcm").read_bytes()) == 2 * round(len(expected.audio) / 2)
+    assert json.loads(out)["seconds"] == pytest.approx(expected.seconds / 2)
+    assert np.array_equal(np.load("fast.npy"), expected.codes)
+    run(capsys, "speak", *SPEAK[2:], "--from-codes", "fast.npy", "-o", "slow.aac", "--speed", "0.5")
+    assert Path("slow.aac").read_bytes()[:1] == b"\xff"
+
+
+@pytest.mark.parametrize("speed", ["0", "5", "nan"])
+def test_a_speed_that_is_none_is_wrong_usage_and_leaves_no_file(
+    capsys: pytest.CaptureFixture[str], speed: str
+):
+    assert main([*SPEAK, "-o", "a.wav", "--speed", speed]) == 2
+    assert "expected a number from 0.25 to 4" in capsys.readouterr().err
+    assert not Path("a.wav").exists()
+
+
 def test_text_from_a_file_and_from_stdin(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, expected: pyomni.Speech
 ):
