@@ -1,4 +1,4 @@
-"""Toy models made once per test run: one that ends, and `tiny`'s, which never do."""
+"""Toy models made once per test run: one that ends, those of `tiny`, and of `tiny_omni`, which never do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tiny import tiny_gguf
+from tiny_omni import omni_gguf
 from toy_model import make_toy_model
 
 
@@ -29,3 +30,9 @@ def _folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="pyomni-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+@lru_cache
+def omni() -> Path:
+    """Return a toy that converses; it never ends an answer by itself."""
+    return omni_gguf(_folder() / "omni.gguf")

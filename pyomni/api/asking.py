@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pyomni.api.receipts import Issuer
-from pyomni.chat_options import ChatOptions
+from pyomni.chat_options import ChatOptions, TextGeneration
 from pyomni.errors import ArgumentError, ModelFormatError
 from pyomni.metadata import OmniMetadata
 from pyomni.options import SpeechOptions
@@ -25,7 +25,7 @@ from pyomni.text.messages import MediaPart, Message, parse_messages
 from pyomni.text.template import ChatTemplate
 from pyomni.voices import Voice
 
-__all__ = ["Asked", "Asker", "How", "text_rules"]
+__all__ = ["Asked", "Asker", "How", "Unseen", "text_rules"]
 
 #: Everything from the file.
 CHAT_DEFAULTS, SPEECH_DEFAULTS = ChatOptions(), SpeechOptions()
@@ -57,6 +57,17 @@ class Asked:
     messages: list[dict[str, Any]]
 
 
+@dataclass(frozen=True, eq=False)
+class Unseen:
+    """A request that was checked, its media decoded and not yet perceived; see `Asker.read`."""
+
+    how: How
+    speaker: str
+    settings: TextGeneration
+    ids: list[int]
+    messages: list[Message]
+
+
 class Asker:
     """Makes prompts of requests, for one model.
 
@@ -83,17 +94,44 @@ class Asker:
 
     def ask(self, messages: Sequence[Mapping[str, Any]], how: How, template: Mapping[str, Any]) -> Asked:
         """Check a request and read its media; only encoders run. Raises as `OmniModel.reply`."""
+        unseen = self._checked(parse_messages(messages), how, template)
+        return self._asked(unseen, self._perceived)
+
+    def read(self, messages: Sequence[Mapping[str, Any]], how: How, template: Mapping[str, Any]) -> Unseen:
+        """Do of `ask` what no network is needed for, in any thread: check all, and decode the media."""
+        unseen = self._checked(parse_messages(messages), how, template)
+
+        def read(part: MediaPart) -> MediaPart:
+            look = self._perceiver.read(part, with_sound=how.audio_in_video)
+            return replace(part, source=look)
+
+        return replace(unseen, messages=[_changed(message, read) for message in unseen.messages])
+
+    def perceive(self, unseen: Unseen) -> Asked:
+        """Do the rest of `ask`, inside `OmniEngine.use`."""
+
+        def look(part: MediaPart, with_sound: bool) -> Perceived:
+            perceived: Perceived = part.source()
+            return perceived
+
+        return self._asked(unseen, look)
+
+    def _checked(self, messages: Sequence[Message], how: How, template: Mapping[str, Any]) -> Unseen:
         name = self._speaker(how.voice) if how.speak else ""
         settings = how.options.resolve(self._meta.defaults)
-        prompt, media, seen = self._prompt(parse_messages(messages), how.audio_in_video, template)
-        request = self._engine.fit(prompt, settings)
+        return Unseen(how, name, settings, self._template.ids(messages, **template), list(messages))
+
+    def _asked(self, unseen: Unseen, look: Callable[[MediaPart, bool], Perceived]) -> Asked:
+        how = unseen.how
+        prompt, media, seen = self._prompt(unseen.ids, unseen.messages, how.audio_in_video, look)
+        request = self._engine.fit(prompt, unseen.settings)
         plan = issue = None
         if how.speak:
             layout = self._engine.lay_out(prompt)
             at = places(self._layout, layout.ids, _standing_in(prompt, media, layout.kept))
-            speaker = self._meta.speech.speakers[name]
+            speaker = self._meta.speech.speakers[unseen.speaker]
             plan = self._engine.fit_speech(layout, at, speaker, how.speech_options)
-            issue = self._issuer.of(plan.options.seed, Voice.preset(name), how.speech_options)
+            issue = self._issuer.of(plan.options.seed, Voice.preset(unseen.speaker), how.speech_options)
         return Asked(Answering(request, plan, issue), [_as_dict(message) for message in seen])
 
     def check(self, saved: SavedChat) -> None:
@@ -146,26 +184,26 @@ class Asker:
     def prompt_so_far(self, messages: Sequence[Mapping[str, Any]]) -> tuple[Prompt, list[dict[str, Any]]]:
         """Return a prompt that begins with a conversation between two turns, and its messages, perceived."""
         said = {"role": "user", "content": "."}
-        prompt, _, seen = self._prompt(parse_messages([*messages, said]), False, {})
+        parsed = parse_messages([*messages, said])
+        prompt, _, seen = self._prompt(self._template.ids(parsed), parsed, False, self._perceived)
         return prompt, [_as_dict(message) for message in seen[:-1]]
 
     def _prompt(
-        self, messages: Sequence[Message], with_sound: bool, template: Mapping[str, Any]
+        self,
+        ids: Sequence[int],
+        messages: Sequence[Message],
+        with_sound: bool,
+        look: Callable[[MediaPart, bool], Perceived],
     ) -> tuple[Prompt, list[Perceived], list[Message]]:
         """Return the prompt of messages, its media in order, and the messages with these in place."""
-        ids = self._template.ids(messages, **template)
         media: list[Perceived] = []
-        seen = []
-        for message in messages:
-            parts: list[str | MediaPart] = []
-            for part in message.parts:
-                if isinstance(part, MediaPart):
-                    found = self._perceived(part, with_sound)
-                    media.append(found)
-                    part = MediaPart(part.kind, found, part.where, {})
-                parts.append(part)
-            seen.append(Message(message.role, tuple(parts), message.plain, message.extra))
-        return assemble(self._layout, ids, media), media, seen
+
+        def seen(part: MediaPart) -> MediaPart:
+            media.append(look(part, with_sound))
+            return MediaPart(part.kind, media[-1], part.where, {})
+
+        found = [_changed(message, seen) for message in messages]
+        return assemble(self._layout, ids, media), media, found
 
     def _perceived(self, part: MediaPart, with_sound: bool) -> Perceived:
         if isinstance(part.source, Perceived):
@@ -197,6 +235,12 @@ def _media_layout(meta: OmniMetadata) -> MediaLayout:
     # a file that takes no media has no tokens of theirs, and no text is one of these
     ids = dict.fromkeys(MediaTokens.__dataclass_fields__, -1) if meta.media is None else vars(meta.media)
     return MediaLayout(MediaTokens(**ids), merge, meta.positions_per_second)
+
+
+def _changed(message: Message, change: Callable[[MediaPart], MediaPart]) -> Message:
+    """Return a message with other media, in order."""
+    parts = tuple(change(part) if isinstance(part, MediaPart) else part for part in message.parts)
+    return replace(message, parts=parts)
 
 
 def _as_dict(message: Message) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pyomni.api.many import Prepared, SpeechRequest
 from pyomni.pipelines.blocks import Blocks
 from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.feed import Feed
 from pyomni.pipelines.long import FADE_S, WORST_FIRST, Fader, Made
 from pyomni.pipelines.speech import Event
 from pyomni.receipt import Receipt
@@ -81,7 +82,7 @@ class Live:
         idle: Callable[[], None] | None = None,
     ) -> Iterator[Event]:
         """Run plans as they come: `take` gives the next, or None for now; see `SpeechEngine.admit`."""
-        return self._engine.admit(_Feed(take), n_positions, idle=idle)
+        return self._engine.admit(Feed(take), n_positions, idle=idle)
 
     def clone(self, clip: Clip, transcript: str | None, name: str = "") -> Voice:
         """Make a voice of a clip, between two frames; see `SpeechModel.clone`."""
@@ -192,15 +193,3 @@ class Performance:
 
     def _codes(self) -> I32:
         return self.made.frames.array(self._engine.meta.n_groups)
-
-
-class _Feed(Iterator[Admitted]):
-    """An iterator that may have a next one after it had none."""
-
-    def __init__(self, take: Callable[[], Admitted | None]) -> None:
-        self._take = take
-
-    def __next__(self) -> Admitted:
-        if (found := self._take()) is None:
-            raise StopIteration
-        return found

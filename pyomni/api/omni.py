@@ -10,6 +10,7 @@ from typing import Any
 from pyomni.api.aside import aside
 from pyomni.api.asking import CHAT_DEFAULTS, SPEECH_DEFAULTS, Asker, How, text_rules
 from pyomni.api.conversation import Conversation, read_conversation
+from pyomni.api.omni_live import OmniLive
 from pyomni.api.receipts import Issuer
 from pyomni.api.reply import Reply, ReplyEvent, ReplyStream, reply_of
 from pyomni.api.weights import Weights
@@ -21,7 +22,7 @@ from pyomni.pipelines.omni import OmniEngine
 from pyomni.pipelines.perceiving import Perceiver
 from pyomni.pipelines.saved_chat import SavedChat
 
-__all__ = ["OmniModel"]
+__all__ = ["TRANSCRIPT", "OmniModel", "transcript_messages"]
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -30,6 +31,25 @@ TRANSCRIPT = ChatOptions(greedy=True)
 
 #: Spans of an answer that are thought or sent to tools, not said.
 UNSPOKEN = (("<think>", "</think>"), ("<tool_call>", "</tool_call>"))
+
+
+def transcript_messages(audio: Any, language: str | None = None, hint: str = "") -> list[dict[str, Any]]:
+    """Return the conversation that asks for what is said in a clip.
+
+    Parameters
+    ----------
+    audio : path, bytes, (float samples, sample rate), or a part of a message that holds such
+    language : str, optional
+        What is spoken.
+    hint : str
+        A text that the clip goes on from, or whose words it may use.
+    """
+    spoken = "" if language is None else f"{language.strip().capitalize()} "
+    said = f"Transcribe the {spoken}audio into text."
+    if hint.strip():
+        said += f" It may go on from this text or use its words: {hint.strip()}"
+    part = audio if isinstance(audio, Mapping) else {"type": "audio", "audio": audio}
+    return [{"role": "user", "content": [part, {"type": "text", "text": said}]}]
 
 
 class OmniModel:
@@ -244,10 +264,7 @@ class OmniModel:
         self, audio: Any, *, language: str | None = None, options: ChatOptions = TRANSCRIPT
     ) -> ReplyStream:
         """Write down what is said in a clip, as it is made; arguments are those of `transcribe`."""
-        spoken = "" if language is None else f"{language.strip().capitalize()} "
-        request = {"type": "text", "text": f"Transcribe the {spoken}audio into text."}
-        content = [{"type": "audio", "audio": audio}, request]
-        return self.stream_reply([{"role": "user", "content": content}], options=options)
+        return self.stream_reply(transcript_messages(audio, language), options=options)
 
     def conversation(self, system: str | None = None) -> Conversation:
         """Begin a conversation, which remembers its turns and can be saved."""
@@ -257,6 +274,10 @@ class OmniModel:
             self._texts,
             [] if system is None else [{"role": "system", "content": system}],
         )
+
+    def live(self) -> OmniLive:
+        """Return what a server answers many conversations with, as they come."""
+        return OmniLive(self._engine, self._asker, self._texts, self.sample_rate)
 
     def load_conversation(self, saved: str | os.PathLike[str] | bytes) -> Conversation:
         """Go on with a conversation where `Conversation.save` or `to_bytes` was called.
@@ -296,6 +317,18 @@ class OmniModel:
     def hop(self) -> int:
         """Samples of a frame of speech; 0 where it does not speak."""
         return self._meta.speech.hop if self._speaks else 0
+
+    @property
+    def takes(self) -> list[str]:
+        """Kinds of media it takes, of ``audio``, ``image`` and ``video``, with the files that are there."""
+        headers = self._meta.headers
+        seen = ["image", "video"] if "vision_encoder" in headers else []
+        return (["audio"] if "audio_encoder" in headers else []) + seen
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether its chat template knows of ``tools``."""
+        return "tools" in self._meta.chat_template
 
     @property
     def _speaks(self) -> bool:

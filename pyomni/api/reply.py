@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from pyomni.pipelines.thinking import ThinkTimings
 from pyomni.receipt import Receipt
 from pyomni.text.detokenizer import Detokenizer, TokenTexts
 
-__all__ = ["Reply", "ReplyEvent", "ReplyStream", "reply_of"]
+__all__ = ["Reply", "ReplyEvent", "ReplyStream", "Telling", "reply_of"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -35,6 +36,23 @@ class ReplyEvent(NamedTuple):
 
     text: str = ""
     pcm: F32 | None = None
+
+
+class Telling:
+    """Bits of an answer to events: never half a character."""
+
+    def __init__(self, texts: TokenTexts) -> None:
+        self._characters = Detokenizer(texts)
+
+    def tell(self, bit: Bit | None) -> ReplyEvent | None:
+        """Return the event of a bit, if it makes one; None is the end."""
+        if bit is not None and bit.pcm is not None:
+            return ReplyEvent(pcm=bit.pcm)
+        if bit is None or bit.token is None:
+            text = self._characters.finish()
+        else:
+            text = self._characters.feed(bit.token)
+        return ReplyEvent(text) if text else None
 
 
 @dataclass(frozen=True)
@@ -195,16 +213,12 @@ def _run(
     engine: OmniEngine, answering: Answering, answer: Answer, texts: TokenTexts
 ) -> Generator[ReplyEvent, None, None]:
     """Yield the events of one answer."""
-    characters = Detokenizer(texts)
+    telling = Telling(texts)
     with engine.use():
         bits: Generator[Bit, None, None] = converse(engine, answering, answer)
         try:
-            for bit in bits:
-                if bit.pcm is not None:
-                    yield ReplyEvent(pcm=bit.pcm)
-                elif bit.token is not None and (text := characters.feed(bit.token)):
-                    yield ReplyEvent(text)
-            if rest := characters.finish():
-                yield ReplyEvent(rest)
+            for bit in chain(bits, [None]):
+                if (event := telling.tell(bit)) is not None:
+                    yield event
         finally:
             bits.close()

@@ -205,6 +205,9 @@ def open_model(
             threads=args.threads,
             lanes=lanes,
             components=COMPONENTS if components is None else components,
+            kv=getattr(args, "kv", "f32"),
+            experts=getattr(args, "experts", "device"),
+            packed=getattr(args, "packed", False),
             precision=getattr(args, "precision", "exact"),
         )
     for one in caught:
@@ -212,7 +215,7 @@ def open_model(
     return model
 
 
-def open_omni(args: argparse.Namespace) -> OmniModel:
+def open_omni(args: argparse.Namespace, lanes: int = 1) -> OmniModel:
     """Open the model that converses which the flags ask for."""
     from pyomni.api import OmniModel, model_path
     from pyomni.metadata import is_omni
@@ -231,6 +234,7 @@ def open_omni(args: argparse.Namespace) -> OmniModel:
             path,
             device=args.device,
             threads=args.threads,
+            lanes=lanes,
             kv=args.kv,
             experts=args.experts,
             packed=args.packed,

@@ -1,4 +1,4 @@
-"""``pyomni serve``: speech over HTTP, as OpenAI's clients ask for it."""
+"""``pyomni serve``: speech and conversations over HTTP, as OpenAI's clients ask for them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ import os
 import sys
 from typing import Any
 
-from pyomni.cli.common import INPUT, MODEL, USAGE, CliError, blame, count, flags, open_model, print_json
+from pyomni.cli.common import (
+    INPUT,
+    USAGE,
+    CliError,
+    blame,
+    count,
+    flags,
+    omni_flags,
+    open_model,
+    open_omni,
+    precision_flag,
+    print_json,
+)
 
 EXAMPLE = """\
 examples:
   pyomni serve -m model.gguf --lanes 4
   curl http://127.0.0.1:8080/v1/audio/speech -d '{"input": "Hello there."}' -o hello.mp3
+  pyomni serve -m omni.gguf        # /v1/chat/completions, /v1/audio/transcriptions
 
 It serves this machine alone; for others say --host 0.0.0.0 and --api-key KEY (docs/serve.md). Ctrl-C or
 SIGTERM finishes what runs and ends with 0."""
@@ -22,8 +35,8 @@ def add(verbs: Any) -> None:
     """Add the verb."""
     p = verbs.add_parser(
         "serve",
-        help="an HTTP server with OpenAI's speech routes",
-        description="Serve a model that speaks texts over HTTP.",
+        help="an HTTP server with OpenAI's routes for speech and conversations",
+        description="Serve a model that speaks texts, or one that converses, over HTTP.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,6 +78,25 @@ def add(verbs: Any) -> None:
     p.add_argument(
         "--drain", type=_seconds, default=30.0, metavar="S", help="time to finish when stopped (default 30)"
     )
+    p.add_argument(
+        "--allow-urls",
+        action="store_true",
+        help="fetch media of conversations from http(s) URLs (default: no)",
+    )
+    p.add_argument(
+        "--max-audio", type=_seconds, default=1800.0, metavar="S", help="longest clip to hear (default 1800)"
+    )
+    p.add_argument(
+        "--max-pixels", type=count, default=40, metavar="MILLION", help="largest image to see (default 40)"
+    )
+    p.add_argument(
+        "--max-frames", type=count, default=256, metavar="N", help="most frames of a video (default 256)"
+    )
+    p.add_argument(
+        "--max-parts", type=count, default=256, metavar="N", help="most parts of a conversation (default 256)"
+    )
+    omni_flags(p)
+    precision_flag(p)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,12 +119,14 @@ def run(args: argparse.Namespace) -> int:
         max_upload=args.max_upload << 20,
         text_wait=args.text_wait,
         drain=args.drain,
+        allow_urls=args.allow_urls,
+        max_audio=args.max_audio,
+        max_pixels=args.max_pixels * 1_000_000,
+        max_frames=args.max_frames,
+        max_parts=args.max_parts,
     )
     path = model_path(args.model)
-    if is_omni(path):
-        raise CliError(
-            MODEL, f"{path}: is a model that converses, expected one that speaks texts: serve has no chat yet"
-        )
+    opened = open_omni if is_omni(path) else open_model
     with blame(USAGE):
         settings.check_host(args.host)
         sock = listen(args.host, args.port)
@@ -106,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{path.name}: listening on {address}")
         sys.stdout.flush()
 
-    with sock, open_model(args, lanes=args.lanes) as model:
+    with sock, opened(args, lanes=args.lanes) as model:
         serve(model, settings, sock, ready)
     return 0
 

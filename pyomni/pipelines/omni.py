@@ -70,6 +70,11 @@ class SpokenPlan:
     options: GenerationOptions
     guard: bool
 
+    @property
+    def n_positions(self) -> int:
+        """Of the talker, at most."""
+        return len(self.layout.ids) + self.options.max_frames
+
 
 @dataclass(frozen=True, eq=False)
 class Answering:
@@ -202,21 +207,45 @@ class OmniEngine:
         thinker = self.thinker(need, self.lanes if len(answers) > 1 else 1)
         return write(thinker, self.held, (answer.request for answer in answers), self.rules, timings)
 
+    def admit_texts(
+        self, requests: Iterator[TextRequest], n_positions: int
+    ) -> tuple[Iterator[TextEvent], int]:
+        """Write answers that come while others are written; call it inside `use`.
+
+        Returns
+        -------
+        events : iterator of TextEvent
+        room : int
+            Positions that each may take, `n_positions` or more.
+        """
+        thinker = self.thinker(n_positions, self.lanes)
+        return write(thinker, self.held, requests, self.rules), thinker.n_ctx
+
+    def admit_speeches(self, requests: Iterator[Request], n_positions: int) -> Iterator[Event]:
+        """Speak answers that come while others are spoken, each of at most so many positions."""
+        side = self.meta.speech
+        talker, predictor = self._sessions.lms(
+            rounded(n_positions, side.n_ctx_max), self.lanes, side.n_groups
+        )
+        return generate(talker, predictor, requests, self._frame_rules(), levels=self._sessions.levels)
+
     def writer(self, answer: Answering, tokens: Iterator[int]) -> Writer:
         """Return the answer to be, as the talker hears of it."""
         begun = () if answer.spoken is None else answer.spoken.layout.begun
         return Writer(tokens, begun, self._unspoken)
 
-    def speech_request(self, answer: Answering, writer: Writer, thought: F32) -> Request:
+    def speech_request(
+        self, answer: Answering, writer: Writer, thought: F32, gone: Callable[[], bool] | None = None
+    ) -> Request:
         """Return what the speech loop needs; call it once there is something to speak."""
         plan = answer.spoken
         if plan is None:
             raise ArgumentError("the answer is not to be spoken")
         talker, _ = self.speakers([answer])
-        thinker = self.thinker(1, 1)
 
         def text(tokens: npt.ArrayLike) -> F32:
-            return talker.project(TEXT_ROWS, thinker.embed(TOKENS, tokens))
+            # asked for each time: among others, a longer text may have it opened anew
+            return talker.project(TEXT_ROWS, self.thinker(1, 1).embed(TOKENS, tokens))
 
         make = Projections(
             text, lambda rows: talker.project(HIDDEN_ROWS, rows), lambda codes: talker.embed(CODEC, codes)
@@ -230,7 +259,7 @@ class OmniEngine:
         def limit() -> int:
             return min(most, guard_frames(len(writer.ids))) if plan.guard else most
 
-        return ArrivingRequest(prompt, plan.options, limit)
+        return ArrivingRequest(prompt, plan.options, limit, gone=gone)
 
     def speak(
         self, answers: Sequence[Answering], requests: Sequence[Request], timings: Timings
@@ -244,13 +273,17 @@ class OmniEngine:
     def speakers(self, answers: Sequence[Answering]) -> tuple[DecoderLM, DecoderLM]:
         """Return talker and code predictor, with room for the longest of these."""
         plans = [answer.spoken for answer in answers if answer.spoken is not None]
-        need = max((len(plan.layout.ids) + plan.options.max_frames for plan in plans), default=1)
+        need = max((plan.n_positions for plan in plans), default=1)
         lanes = self.lanes if len(plans) > 1 else 1
         return self._sessions.lms(rounded(need, self.meta.speech.n_ctx_max), lanes, self.meta.speech.n_groups)
 
     def codec(self) -> CodecDecoder:
         """Return the codec decoder."""
         return self._sessions.codec()
+
+    def open_codec(self) -> CodecDecoder:
+        """Open another session of the codec decoder, for answers that are spoken in turns; close it."""
+        return self._sessions.another_codec()
 
     def thinker(self, n_ctx: int, lanes: int) -> DecoderLM:
         """Return the thinker with room for `n_ctx` positions in each of `lanes`; what it held stays."""

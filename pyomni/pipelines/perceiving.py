@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyomni.components.vision import VisionEncoder
     from pyomni.metadata import OmniMetadata
 
-__all__ = ["MEMORY_BYTES", "Perceiver", "assemble", "places"]
+__all__ = ["MEMORY_BYTES", "Perceiver", "assemble", "decodable", "places"]
 
 #: Of what was heard and seen, remembered: at the released sizes two minutes of sound take 13 MB.
 MEMORY_BYTES = 256 * 2**20
@@ -72,24 +72,31 @@ class Perceiver:
         AudioError, ImageError, VideoError
             What there is to hear or see cannot be read, or is empty, too long, too small or too large.
         """
+        return self.read(part, with_sound=with_sound)()
+
+    def read(self, part: MediaPart, *, with_sound: bool = False) -> Callable[[], Perceived]:
+        """Decode a part, in any thread, and return what perceives it; as `perceive`, in two steps."""
         if isinstance(part.source, Perceived):
-            if part.source.kind != part.kind:
-                raise ArgumentError(f"{part.where} of type {part.kind!r} holds perceived {part.source.kind}")
-            return part.source
+            known = part.source
+            if known.kind != part.kind:
+                raise ArgumentError(f"{part.where} of type {part.kind!r} holds perceived {known.kind}")
+            return lambda: known
         if part.kind == "audio":
-            return self._hear(part.source, part.where)
+            return self._hear(part)
         if part.kind == "image":
             return self._see(part)
         return self._watch(part, with_sound)
 
-    def _hear(self, source: Any, where: str) -> Perceived:
+    def _hear(self, part: MediaPart, sound: Any = None) -> Callable[[], Perceived]:
         if self._hearing is None:
-            raise self._lacks("audio_encoder", f"{where} is audio")
-        mel = self._hearing.load(_decoded(source))  # [n_frames, n_mels]
+            raise self._lacks("audio_encoder", f"{part.where} is audio")
+        most = _seconds(part)
+        clip = decodable(part.source, most) if sound is None else sound
+        mel = self._hearing.load(clip, max_seconds=most)  # [n_frames, n_mels]
         key = content_key("audio", mel.tobytes())
-        return self._remembered(key, lambda: Perceived("audio", self._ears().encode(mel), None, key))
+        return lambda: self._remembered(key, lambda: Perceived("audio", self._ears().encode(mel), None, key))
 
-    def _see(self, part: MediaPart) -> Perceived:
+    def _see(self, part: MediaPart) -> Callable[[], Perceived]:
         if self._sight is None:
             raise self._lacks("vision_encoder", f"{part.where} is an image")
         rows, grid = self._sight.image(part.source, **_bounds(part))
@@ -99,30 +106,37 @@ class Perceiver:
             seen = self._eyes().encode(rows, grid)
             return Perceived("image", seen.rows, seen.deepstack, key, grid)
 
-        return self._remembered(key, look)
+        return lambda: self._remembered(key, look)
 
-    def _watch(self, part: MediaPart, with_sound: bool) -> Perceived:
+    def _watch(self, part: MediaPart, with_sound: bool) -> Callable[[], Perceived]:
         if self._sight is None:
             raise self._lacks("vision_encoder", f"{part.where} is a video")
         film = self._sight.video(
             part.source, fps=part.extra.get("fps", DEFAULT_FPS),
             max_frames=part.extra.get("max_frames", MAX_FRAMES), **_bounds(part),
         )  # fmt: skip
-        sound = None
+        hear = None
         if with_sound:
             heard = part.extra.get("sound")
             if heard is None and not isinstance(part.source, (tuple, list)):
-                heard = read_sound(part.source, MAX_SECONDS + 1)  # a longer one is refused, not cut
-            sound = None if heard is None else self._hear(heard, part.where)
-        key = content_key(
-            "video", repr((film.grid, film.seconds_per_step)), sound.key if sound else "", *_frames(film)
-        )
+                heard = read_sound(part.source, _seconds(part) + 1)  # a longer one is refused, not cut
+            hear = None if heard is None else self._hear(part, heard)
 
         def watch() -> Perceived:
-            seen = self._eyes().encode_frames(film.steps(), film.grid[1:])
-            return Perceived("video", seen.rows, seen.deepstack, key, film.grid, film.seconds_per_step, sound)
+            sound = None if hear is None else hear()
+            key = content_key(
+                "video", repr((film.grid, film.seconds_per_step)), sound.key if sound else "", *_frames(film)
+            )
 
-        return self._remembered(key, watch)
+            def look() -> Perceived:
+                seen = self._eyes().encode_frames(film.steps(), film.grid[1:])
+                return Perceived(
+                    "video", seen.rows, seen.deepstack, key, film.grid, film.seconds_per_step, sound
+                )
+
+            return self._remembered(key, look)
+
+        return watch
 
     def _lacks(self, component: str, what: str) -> PyOmniError:
         """Return the error of a network that is not there, with what asked for it."""
@@ -206,7 +220,7 @@ def _medium(perceived: Perceived) -> Medium:
     return Medium(perceived.kind, n_audio, perceived.grid, perceived.seconds_per_step)
 
 
-def _decoded(source: Any) -> Any:
+def decodable(source: Any, max_seconds: float = MAX_SECONDS) -> Any:
     """Return the samples of a file that only the decoder of videos reads, such as AAC; else the source."""
     import soundfile
 
@@ -217,10 +231,15 @@ def _decoded(source: Any) -> Any:
         return source
     except (RuntimeError, TypeError, ValueError, OSError):
         try:
-            heard = read_sound(source, MAX_SECONDS + 1)
+            heard = read_sound(source, max_seconds + 1)
         except VideoError:  # what is wrong with it as audio says more
             return source
         return source if heard is None else heard
+
+
+def _seconds(part: MediaPart) -> float:
+    """Return how much sound a part may have."""
+    return float(part.extra.get("max_seconds", MAX_SECONDS))
 
 
 def _bounds(part: MediaPart) -> dict[str, Any]:

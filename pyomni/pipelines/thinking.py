@@ -6,7 +6,7 @@ weights are read once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -78,10 +78,16 @@ class Thinker(Protocol):
 
 @dataclass(frozen=True)
 class TextRequest:
-    """One prompt to answer."""
+    """One prompt to answer, and whether nobody waits for that any more."""
 
     prompt: Prompt
     options: TextGeneration
+    gone: Callable[[], bool] | None = None
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether nobody waits for it; asked before each token, and then its lane is free."""
+        return self.gone is not None and self.gone()
 
 
 class TextRules(NamedTuple):
@@ -108,16 +114,20 @@ class TextEvent(NamedTuple):
         Its place in the requests given.
     token : int or None
         None in the last event of a request.
-    finish_reason : {"stop", "length"} or None
-        In the last event: an end token was drawn, or `max_tokens` was reached without one.
+    finish_reason : {"stop", "length", "cancelled"} or None
+        In the last event: an end token was drawn, `max_tokens` was reached without one, or nobody wanted it
+        any more.
     lane : int
         Where it is written.
+    n_reused : int
+        Tokens of its prompt that the lane held.
     """
 
     request: int
     token: int | None
     finish_reason: str | None
     lane: int
+    n_reused: int = 0
 
 
 @dataclass
@@ -137,7 +147,8 @@ class _Writing:
     """One request on its way."""
 
     index: int
-    options: TextGeneration
+    request: TextRequest
+    n_reused: int
     logits: F32  # [n_vocab]
     seen: npt.NDArray[np.bool_]  # [n_vocab]
     written: npt.NDArray[np.bool_]  # [n_vocab]
@@ -146,7 +157,7 @@ class _Writing:
 
     def pick(self, rules: TextRules) -> int:
         """Draw the next token."""
-        options = self.options
+        options = self.request.options
         scores = penalised(
             self.logits,
             seen=self.seen,
@@ -178,7 +189,8 @@ def write(
     held : list of Held, one for each lane
         What the lanes hold; kept up to date as the loop runs. A failure empties them.
     requests : iterable of TextRequest
-        Taken one by one, when a lane is free.
+        Taken one by one, when a lane is free. An iterator that has none now is asked again before the next
+        token, and may have one then; the loop ends when no lane is live and none comes.
     rules : TextRules
     timings : ThinkTimings, optional
         Added to as the loop runs.
@@ -197,27 +209,34 @@ def write(
     live: dict[int, _Writing] = {}
     try:
         while True:
+            for lane in [lane for lane in sorted(live) if live[lane].request.unwanted]:
+                yield TextEvent(live.pop(lane).index, None, "cancelled", lane)
             while len(live) < thinker.n_lanes and (item := next(waiting, None)) is not None:
                 index, request = item
                 free = [lane for lane in range(thinker.n_lanes) if lane not in live]
                 lane = longest(held, request.prompt, free)
-                live[lane] = _start(thinker, held, lane, index, request, rules, clock)
+                begun = _start(thinker, held, lane, index, request, rules, clock)
+                if begun is None:
+                    yield TextEvent(index, None, "cancelled", lane)
+                else:
+                    live[lane] = begun
             if not live:
                 return
             lanes, tokens = [], []
             for lane in sorted(live):
                 state = live[lane]
                 token = state.pick(rules)
-                if token in rules.ends or state.n_tokens >= state.options.max_tokens:
+                if token in rules.ends or state.n_tokens >= state.request.options.max_tokens:
                     del live[lane]
-                    yield TextEvent(state.index, None, "stop" if token in rules.ends else "length", lane)
+                    reason = "stop" if token in rules.ends else "length"
+                    yield TextEvent(state.index, None, reason, lane, state.n_reused)
                     continue
                 lanes.append(lane)
                 tokens.append(token)
             if not lanes:
                 continue
             for lane, token in zip(lanes, tokens, strict=True):
-                yield TextEvent(live[lane].index, token, None, lane)
+                yield TextEvent(live[lane].index, token, None, lane, live[lane].n_reused)
             start = perf_counter()
             rows = thinker.embed(TOKENS, tokens)[:, None, :]  # [L, 1, n_embd]
             at = np.array([held[lane].place() for lane in lanes])
@@ -251,8 +270,8 @@ def _start(
     request: TextRequest,
     rules: TextRules,
     clock: ThinkTimings,
-) -> _Writing:
-    """Read what a lane does not hold yet of a prompt."""
+) -> _Writing | None:
+    """Read what a lane does not hold yet of a prompt; None where nobody wants it any more."""
     prompt, start = request.prompt, perf_counter()
     if len(prompt) >= thinker.n_ctx:
         raise ContextFull(f"the prompt has {len(prompt)} tokens, expected fewer than {thinker.n_ctx}")
@@ -261,6 +280,8 @@ def _start(
     held[lane] = held[lane].cut(n_kept)
     logits, thoughts = np.zeros(0, np.float32), [held[lane].thought] if len(held[lane].thought) else []
     for begin in range(n_kept, len(prompt), PREFILL_ROWS):
+        if request.unwanted:
+            return None
         end = min(begin + PREFILL_ROWS, len(prompt))
         at, media = prompt.media_rows(begin, end)
         ids = np.where(at, 0, prompt.ids[begin:end])  # a placeholder's own row is not used
@@ -291,7 +312,8 @@ def _start(
     seen[prompt.ids] = True
     return _Writing(
         index,
-        request.options,
+        request,
+        n_kept,
         logits.copy(),
         seen,
         np.zeros(len(rules.silent), np.bool_),

@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,9 @@ from pyomni.server.encoding import Encoder
 from pyomni.server.failures import said_of
 from pyomni.server.fields import FORMATS
 from pyomni.server.job import Job
+from pyomni.server.ticket import Ticket
 
-__all__ = ["Streamed", "audio_headers", "collected", "unless_gone"]
+__all__ = ["OfJob", "Streamed", "audio_headers", "collected", "sse_event", "unless_gone"]
 
 F32 = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -84,8 +85,21 @@ async def collected(job: Job) -> F32:
     return pcm
 
 
-class Streamed(StreamingResponse):
-    """Sound as it is made; the job is cancelled when the client is gone, however that shows.
+class OfJob(StreamingResponse):
+    """What a job makes, as it is made; the job is cancelled when the client is gone, however that shows."""
+
+    job: Ticket[Any]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.job.cancel()
+
+
+class Streamed(OfJob):
+    """Sound as it is made.
 
     Parameters
     ----------
@@ -101,7 +115,8 @@ class Streamed(StreamingResponse):
     def __init__(
         self, job: Job, first: F32, kind: str, sample_rate: int, *, events: bool, speed: float = 1.0
     ) -> None:
-        self._job, self._first = job, first
+        self.job: Job = job
+        self._first = first
         self._tempo = Tempo(sample_rate, speed)
         self._encoder = Encoder(kind, sample_rate)
         super().__init__(
@@ -110,37 +125,30 @@ class Streamed(StreamingResponse):
             headers={**audio_headers(kind, sample_rate), "Cache-Control": "no-store"},
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._job.cancel()
-
     async def _chunks(self) -> AsyncIterator[bytes]:
         # an error after the first sound can only break the connection: an ended chunked body would look whole
         if data := self._encoder.push(self._tempo.push(self._first)):
             yield data
-        async for block in self._job:
+        async for block in self.job:
             if data := self._encoder.push(self._tempo.push(block)):
                 yield data
         if data := self._encoder.push(self._tempo.finish()) + self._encoder.finish():
             yield data
 
     async def _events(self) -> AsyncIterator[bytes]:
-        n_in = len(self._job.prepared.script.parts[0].plan.layout.positions)
+        n_in = len(self.job.prepared.script.parts[0].plan.layout.positions)
         try:
             async for data in self._chunks():
                 if data:
-                    yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
+                    yield sse_event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
         except Exception as error:
             LOG.warning("a stream ended early: %s", error)
-            yield _event({"type": "speech.audio.error", "error": said_of(error)})
+            yield sse_event({"type": "speech.audio.error", "error": said_of(error)})
             return
-        receipt = self._job.receipt
+        receipt = self.job.receipt
         n_out = receipt.frames if receipt else 0
         usage = {"input_tokens": n_in, "output_tokens": n_out, "total_tokens": n_in + n_out}
-        yield _event(
+        yield sse_event(
             {
                 "type": "speech.audio.done",
                 "usage": usage,
@@ -149,5 +157,6 @@ class Streamed(StreamingResponse):
         )
 
 
-def _event(value: dict[str, object]) -> bytes:
+def sse_event(value: dict[str, Any]) -> bytes:
+    """Return a server-sent event."""
     return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()

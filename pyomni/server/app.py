@@ -12,14 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from pyomni.api import SpeechModel
-from pyomni.server import speech, talk, voices
+from pyomni.api import OmniModel, SpeechModel
+from pyomni.errors import UnsupportedModel
+from pyomni.server import chat, speech, talk, transcriptions, voices
+from pyomni.server.chat_scheduler import ChatScheduler
 from pyomni.server.doors import Doors, error_answer
 from pyomni.server.failures import BUG, failure_of
 from pyomni.server.names import ALIASES
 from pyomni.server.scheduler import Scheduler
 from pyomni.server.settings import Settings
-from pyomni.server.state import State
+from pyomni.server.state import AnyState, ChatState, State
 
 __all__ = ["make_app"]
 
@@ -27,19 +29,33 @@ LOG = logging.getLogger("pyomni.server")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(model: SpeechModel, settings: Settings) -> Starlette:
-    """Return the ASGI application that serves a model; `app.state.pyomni` is its `State`.
+def make_app(model: SpeechModel | OmniModel, settings: Settings) -> Starlette:
+    """Return the ASGI application that serves a model; `app.state.pyomni` is its `State` or `ChatState`.
 
-    The model speaks for the application alone until ``app.state.pyomni.scheduler.close()``.
+    The model works for the application alone until ``app.state.pyomni.scheduler.close()``.
     """
+    state: AnyState
+    if isinstance(model, OmniModel):
+        state = ChatState(model, ChatScheduler(model, settings.queue), settings)
+    else:
+        state = State(model, Scheduler(model.live(), settings.queue), settings)
+
+    def only(handler: Handler, converses: bool = False) -> Handler:
+        return _counted(handler if converses == isinstance(model, OmniModel) else _other(converses))
+
     app = Starlette(
         routes=[
-            Route("/v1/audio/speech", _counted(speech.speech), methods=["POST"]),
-            Route("/v1/audio/speech/batch", _counted(speech.batch), methods=["POST"]),
-            WebSocketRoute("/v1/audio/speech/stream", talk.speech_stream),
+            Route("/v1/audio/speech", only(speech.speech), methods=["POST"]),
+            Route("/v1/audio/speech/batch", only(speech.batch), methods=["POST"]),
             Route("/v1/audio/voices", _counted(voices.listed), methods=["GET"]),
-            Route("/v1/audio/voices", _counted(voices.create), methods=["POST"]),
-            Route("/v1/audio/voices/{id}", _counted(voices.delete), methods=["DELETE"]),
+            Route("/v1/audio/voices", only(voices.create), methods=["POST"]),
+            Route("/v1/audio/voices/{id}", only(voices.delete), methods=["DELETE"]),
+            Route("/v1/chat/completions", only(chat.completions, converses=True), methods=["POST"]),
+            Route(
+                "/v1/audio/transcriptions",
+                only(transcriptions.transcriptions, converses=True),
+                methods=["POST"],
+            ),
             Route("/v1/audio/models", audio_models),
             Route("/v1/models", models),
             Route("/health", health),
@@ -48,16 +64,31 @@ def make_app(model: SpeechModel, settings: Settings) -> Starlette:
         ],
         exception_handlers={HTTPException: _http_error},
     )
+    if isinstance(model, SpeechModel):
+        app.router.routes.append(WebSocketRoute("/v1/audio/speech/stream", talk.speech_stream))
     app.add_middleware(Doors, settings=settings)
-    app.state.pyomni = State(model, Scheduler(model.live(), settings.queue), settings)
+    app.state.pyomni = state
     return app
+
+
+def _other(converses: bool) -> Handler:
+    """Return what answers on a route that models of the other kind have."""
+
+    async def answer(request: Request) -> Response:
+        if converses:
+            raise UnsupportedModel("the model speaks texts, expected a Qwen3-Omni one, which converses")
+        raise UnsupportedModel(
+            "the model converses, expected one that speaks texts; /v1/chat/completions speaks its answers"
+        )
+
+    return answer
 
 
 def _counted(handler: Handler) -> Handler:
     """Count a route's requests, and make answers of its errors."""
 
     async def answer(request: Request) -> Response:
-        state: State = request.app.state.pyomni
+        state: AnyState = request.app.state.pyomni
         state.requests += 1
         try:
             return await handler(request)
@@ -78,17 +109,22 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": {"message": words, "param": None, **kind}}, status)
 
 
+def _names(state: AnyState) -> tuple[str, ...]:
+    """Return the model's name, and of one that speaks texts the names of OpenAI's that it answers to."""
+    return (state.name, *ALIASES) if isinstance(state, State) else (state.name,)
+
+
 async def models(request: Request) -> Response:
-    """``GET /v1/models``: the model, and the names of OpenAI's that it answers to."""
-    name = request.app.state.pyomni.name
-    data = [{"id": one, "object": "model", "created": 0, "owned_by": "pyomni"} for one in (name, *ALIASES)]
+    """``GET /v1/models``."""
+    names = _names(request.app.state.pyomni)
+    data = [{"id": one, "object": "model", "created": 0, "owned_by": "pyomni"} for one in names]
     return JSONResponse({"object": "list", "data": data})
 
 
 async def audio_models(request: Request) -> Response:
     """``GET /v1/audio/models``, as Open WebUI reads it."""
-    name = request.app.state.pyomni.name
-    return JSONResponse({"models": [{"id": one, "name": one} for one in (name, *ALIASES)]})
+    names = _names(request.app.state.pyomni)
+    return JSONResponse({"models": [{"id": one, "name": one} for one in names]})
 
 
 async def health(request: Request) -> Response:
@@ -104,21 +140,24 @@ async def ready(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """``GET /metrics``, in Prometheus' text format."""
-    state: State = request.app.state.pyomni
+    state: AnyState = request.app.state.pyomni
     running, waiting = state.scheduler.load()
-    work = state.scheduler
+    work, rate = state.scheduler, max(1, state.model.sample_rate)  # 0 where the model does not speak
+    what = "speeches" if isinstance(state, State) else "answers"
     rows: list[tuple[str, str, str, Any]] = [
-        ("requests_total", "counter", "Requests to the /v1/audio routes.", state.requests),
+        ("requests_total", "counter", "Requests to the /v1 routes that do work.", state.requests),
         ("requests_failed_total", "counter", "Those answered with an error.", state.failures),
-        ("speeches_total", "counter", "Speeches made to their end.", work.done),
-        ("speeches_cancelled_total", "counter", "Speeches nobody waited for.", work.cancelled),
-        ("speeches_failed_total", "counter", "Speeches that failed on the way.", work.failed),
+        (f"{what}_total", "counter", f"{what.capitalize()} made to their end.", work.done),
+        (f"{what}_cancelled_total", "counter", f"{what.capitalize()} nobody waited for.", work.cancelled),
+        (f"{what}_failed_total", "counter", f"{what.capitalize()} that failed on the way.", work.failed),
         ("frames_total", "counter", "Frames of speech.", work.frames),
-        ("audio_seconds_total", "counter", "Seconds of sound.", work.samples / work.live.sample_rate),
+        ("audio_seconds_total", "counter", "Seconds of sound.", work.samples / rate),
         ("running", "gauge", "Requests that have a lane.", running),
         ("waiting", "gauge", "Requests that wait for one.", waiting),
         ("lanes", "gauge", "Lanes.", work.live.lanes),
     ]
+    if isinstance(work, ChatScheduler):
+        rows.append(("tokens_total", "counter", "Tokens written.", work.tokens))
     text = "".join(
         f"# HELP pyomni_{name} {words}\n# TYPE pyomni_{name} {kind}\npyomni_{name} {value}\n"
         for name, kind, words, value in rows

@@ -9,10 +9,12 @@ from pyomni.errors import (
     AudioError,
     Cancelled,
     ContextFull,
+    ImageError,
     OutOfMemory,
     OutputFileError,
     PyOmniError,
     UnsupportedModel,
+    VideoError,
 )
 
 __all__ = [
@@ -85,6 +87,8 @@ FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (OutputFileError, Failure(507, "server_error", "not_stored")),
     (ArgumentError, Failure(400, "invalid_request_error", "invalid_value")),
     (AudioError, Failure(400, "invalid_request_error", "invalid_audio")),
+    (ImageError, Failure(400, "invalid_request_error", "invalid_image")),
+    (VideoError, Failure(400, "invalid_request_error", "invalid_video")),
     (OutOfMemory, Failure(503, "server_error", "out_of_memory")),
     (MemoryError, Failure(503, "server_error", "out_of_memory")),
 )

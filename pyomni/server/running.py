@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from pyomni.api import SpeechModel
+from pyomni.api import OmniModel, SpeechModel
 from pyomni.errors import ArgumentError
 from pyomni.server.app import make_app
 from pyomni.server.settings import Settings
@@ -57,7 +57,10 @@ def config_of(app: Starlette, settings: Settings) -> uvicorn.Config:
 
 
 def serve(
-    model: SpeechModel, settings: Settings, sock: socket.socket, on_ready: Callable[[], None] = lambda: None
+    model: SpeechModel | OmniModel,
+    settings: Settings,
+    sock: socket.socket,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what runs, for `Settings.drain` seconds at most.
 

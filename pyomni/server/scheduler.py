@@ -1,4 +1,4 @@
-"""One thread per model: requests wait in a queue, take lanes as they come free, and get their sound.
+"""Speeches on the lanes of a model: they take lanes as these come free, and get their sound.
 
 First come, first served. A text in parts takes a lane for one part at a time and waits its turn again for the
 next, so that others get in between; the next part waits, too, while too much of the sound is still unread.
@@ -8,21 +8,18 @@ until its beginning is there; then it keeps its lane, and misses steps while wha
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pyomni.api.live import Live
 from pyomni.api.many import Prepared
 from pyomni.errors import Cancelled
 from pyomni.pipelines.engine import Plan
-from pyomni.server.failures import Busy, Draining
 from pyomni.server.job import Job
+from pyomni.server.worker import Worker
 
 __all__ = ["Scheduler"]
 
@@ -34,7 +31,7 @@ UNREAD_S = 60.0
 FIRST_POSITIONS = 1024
 
 
-class Scheduler:
+class Scheduler(Worker[Job]):
     """Speak jobs on the lanes of a model, in a thread of its own.
 
     Parameters
@@ -45,21 +42,13 @@ class Scheduler:
     """
 
     def __init__(self, live: Live, queue: int = 32) -> None:
-        self.live, self._most = live, queue
-        self._changed = threading.Condition()
-        self._waiting: deque[tuple[Job, Plan]] = deque()
+        super().__init__(live.lanes, queue)
+        self.live = live
         self._paused: list[Job] = []  # whose next part waits for its reader
-        self._errands: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._running: dict[int, Job] = {}
         self._admitted = 0
-        self._draining = self._closed = False
         self._room = FIRST_POSITIONS
-        self._news = self._heard = 0
-        self.frames = self.samples = self.done = self.failed = self.cancelled = 0
-        self._thread = threading.Thread(target=self._work, name="pyomni-speech", daemon=True)
-        self._thread.start()
-
-    # -- for everyone -----------------------------------------------
+        self._heard = 0  # of the news
+        self._start("pyomni-speech")
 
     def submit(self, prepared: Prepared, seconds: float) -> Job:
         """Queue what `Live.prepare` returned; call it in the event loop that reads the job.
@@ -73,99 +62,36 @@ class Scheduler:
         """
         job = Job(prepared, time.monotonic() + seconds, self._tell)
         with self._changed:
-            if self._draining or not self._thread.is_alive():
-                raise Draining("the server is stopping, expected another to be asked")
-            if len(self._waiting) >= self._most + self.live.lanes - len(self._running):
-                raise Busy(f"{len(self._waiting)} requests wait already, expected fewer; try again later")
-            self._waiting.append((job, prepared.script.parts[0].plan))
-            self._tell()
+            self._check_place()
+            self._queue(job)
         return job
-
-    async def between_frames(self, errand: Callable[[], Any]) -> Any:
-        """Run something on the model's thread, between two frames, and return what it returns.
-
-        Raises
-        ------
-        Busy
-            As many wait for this as may wait for a lane.
-        Draining
-            The server is stopping.
-        """
-        future: Future[Any] = Future()
-        with self._changed:
-            if self._draining or not self._thread.is_alive():
-                raise Draining("the server is stopping, expected another to be asked")
-            if len(self._errands) >= self._most:
-                raise Busy(f"{len(self._errands)} clips wait already, expected fewer; try again later")
-            self._errands.append((errand, future))
-            self._tell()
-        return await asyncio.wrap_future(future)
-
-    @property
-    def ready(self) -> bool:
-        """Whether it takes requests."""
-        return self._thread.is_alive() and not self._draining
 
     def load(self) -> tuple[int, int]:
         """Return how many requests have a lane, and how many wait."""
-        with self._changed:
-            return len(self._running), len(self._waiting) + len(self._paused)
-
-    def drain(self) -> None:
-        """Take no new requests; those that are here are finished."""
-        with self._changed:
-            self._draining = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Stop: cancel what is left, and wait for the thread."""
-        with self._changed:
-            self._draining = self._closed = True
-            for job in [*self._running.values(), *self._paused, *(job for job, _ in self._waiting)]:
-                job.gone = True
-            self._tell()
-        self._thread.join()
-
-    def _tell(self) -> None:
-        """Wake the thread, or keep it from going to sleep."""
-        with self._changed:
-            self._news += 1
-            self._changed.notify_all()
+        running, waiting = super().load()
+        return running, waiting + len(self._paused)
 
     # -- the thread -------------------------------------------------
 
-    def _work(self) -> None:
-        try:
-            with self.live.use():
-                while self._wait():
-                    self._run()
-        except BaseException as error:  # the model is held by another, say
-            LOG.exception("the model's thread has ended")
-            self._fail(error, everything=True)
-        finally:
-            self.live.close()
+    def _hold(self) -> AbstractContextManager[None]:
+        return self.live.use()
 
-    def _wait(self) -> bool:
-        """Wait for something to do; False at the end."""
-        while True:
-            self._do_errands()
-            with self._changed:
-                self._resume_paused()
-                self._sweep()
-                if self._first() is not None:
-                    return True
-                if self._errands:
-                    continue
-                if self._closed:
-                    return False
-                self._changed.wait()
+    def _shut(self) -> None:
+        self.live.close()
+
+    def _release(self, job: Job) -> None:
+        if job.performance is not None:
+            job.performance.close()
+
+    def _jobs(self) -> list[Job]:
+        return [*super()._jobs(), *self._paused]
 
     def _run(self) -> None:
         """Speak until no lane is live and no request fits, or something fails."""
         with self._changed:
             if (first := self._first()) is None:
                 return
-            self._room = max(self._room, first[1].n_positions)
+            self._room = max(self._room, first.plan.n_positions)
         self._admitted, self._running = 0, {}
         try:
             for event in self.live.run(self._next, self._room, self._idle):
@@ -178,29 +104,25 @@ class Scheduler:
         """Return what a free lane takes, if it fits the sessions as they are."""
         self._do_errands()
         with self._changed:
-            self._resume_paused()
-            self._sweep()
-            first = self._first()
-            if first is None or first[1].n_positions > self._room:
+            self._tidy()
+            job = self._first()
+            if job is None or job.plan.n_positions > self._room:
                 return None
-            self._waiting.remove(first)
-            job, plan = first
+            self._waiting.remove(job)
             self._running[self._admitted] = job
             self._admitted += 1
         if job.performance is None:
             job.performance = self.live.perform(job.prepared)
             job.performance.next_plan()
-        return plan, job.is_gone
+        return job.plan, job.is_gone
 
-    def _first(self) -> tuple[Job, Plan] | None:
-        """Return the first of the queue that can be begun; with the lock."""
-        for entry in list(self._waiting):
-            job, plan = entry
+    def _first(self) -> Job | None:
+        for job in list(self._waiting):
             try:
-                if plan.arriving is None or plan.arriving.begins():
-                    return entry
+                if job.plan.arriving is None or job.plan.arriving.begins():
+                    return job
             except Exception as error:
-                self._waiting.remove(entry)
+                self._waiting.remove(job)
                 self.failed += 1
                 self._end(job, error)
         return None
@@ -244,7 +166,7 @@ class Scheduler:
         with self._changed:
             del self._running[request]
 
-    def _resume_paused(self) -> None:
+    def _tidy(self) -> None:
         """Queue the next part of texts whose readers keep up."""
         for job in list(self._paused):
             if job.gone or job.unread <= UNREAD_S * self.live.sample_rate:
@@ -255,46 +177,14 @@ class Scheduler:
                     self._end(job, Cancelled("the request was cancelled"))
                     continue
                 try:
-                    self._waiting.append((job, job.performance.next_plan()))
+                    job.plan = job.performance.next_plan()
+                    self._waiting.append(job)
                 except Exception as error:  # no room for the voice it goes on with
                     self.failed += 1
                     self._end(job, error)
-
-    def _sweep(self) -> None:
-        """Forget those in the queue that nobody wants."""
-        for entry in [entry for entry in self._waiting if entry[0].gone]:
-            self._waiting.remove(entry)
-            self.cancelled += 1
-            self._end(entry[0], Cancelled("the request was cancelled"))
-
-    def _do_errands(self) -> None:
-        while self._errands:
-            errand, future = self._errands.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(errand())
-            except BaseException as error:
-                future.set_exception(error)
-
-    def _end(self, job: Job, error: BaseException | None) -> None:
-        job.give(error)
-        if job.performance is not None:
-            job.performance.close()
+        super()._tidy()
 
     def _fail(self, error: BaseException, everything: bool = False) -> None:
-        """End what was running with an error; the rest as well, where nothing can be spoken any more."""
-        with self._changed:
-            jobs = list(dict.fromkeys(self._running.values()))
-            if everything:
-                jobs += [*self._paused, *(job for job, _ in self._waiting)]
-                self._waiting.clear()
-                self._paused.clear()
-                for _, future in self._errands:
-                    future.set_exception(error)
-                self._errands.clear()
-            self._running = {}
-        for job in jobs:
-            self.failed += 1
-            self._end(job, error)
-            job.gone = True
+        super()._fail(error, everything)
+        if everything:
+            self._paused.clear()

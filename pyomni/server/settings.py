@@ -30,6 +30,18 @@ class Settings:
         Seconds that a text that arrives over a socket may pause: it holds a lane.
     drain : float
         Seconds that running answers are given when the server stops.
+    allow_urls : bool
+        Fetch media from http and https URLs of public hosts.
+    max_audio : float
+        Seconds of a clip that is to be heard.
+    max_pixels : int
+        Of an image that is to be seen.
+    max_frames : int
+        Of a video; of a longer one fewer are taken a second.
+    max_parts, max_urls : int
+        Parts of the messages of a conversation, and those that are fetched.
+    max_chat_chars : int
+        Characters of a conversation.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -39,6 +51,13 @@ class Settings:
     max_upload: int = 32 << 20
     text_wait: float = 20.0
     drain: float = 30.0
+    allow_urls: bool = False
+    max_audio: float = 1800.0
+    max_pixels: int = 40_000_000
+    max_frames: int = 256
+    max_parts: int = 256
+    max_urls: int = 8
+    max_chat_chars: int = 1_000_000
 
     def check_host(self, host: str) -> None:
         """Refuse to be reached from elsewhere without a key.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pyomni.errors import ArgumentError
-from pyomni.server.failures import BadRequest, NotFound, TooLarge
+from pyomni.server.failures import BadRequest, NotFound
+from pyomni.server.forms import read_form
 from pyomni.server.names import known_voices
 from pyomni.server.speech import json_body
-from pyomni.server.state import State
+from pyomni.server.state import AnyState, State
 from pyomni.server.values import decoded
 from pyomni.voices import library
 
@@ -23,9 +21,11 @@ __all__ = ["create", "delete", "listed"]
 
 async def listed(request: Request) -> Response:
     """``GET /v1/audio/voices``: objects with `id` and `name`, which is what Open WebUI reads."""
-    state: State = request.app.state.pyomni
+    state: AnyState = request.app.state.pyomni
     speakers = state.model.speakers
-    saved = [name for name in await asyncio.to_thread(known_voices) if name not in speakers]
+    saved: list[str] = []
+    if isinstance(state, State):
+        saved = [name for name in await asyncio.to_thread(known_voices) if name not in speakers]
     found = [{"id": name, "name": name, "kind": "preset"} for name in speakers]
     found += [{"id": name, "name": name, "kind": "saved"} for name in saved]
     return JSONResponse({"voices": found})
@@ -35,7 +35,7 @@ async def create(request: Request) -> Response:
     """``POST /v1/audio/voices``: clone a clip and keep the voice; multipart or JSON."""
     state: State = request.app.state.pyomni
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        fields, clip = await _form(request)
+        fields, clip = await read_form(request, "audio_sample")
     else:
         body = await json_body(request)
         if not isinstance(body, dict):
@@ -77,16 +77,3 @@ async def delete(request: Request) -> Response:
         raise NotFound(f"voice {name[:100]!r} is not here, expected a saved voice", "id")
     await asyncio.to_thread(library.remove, name)
     return JSONResponse({"id": name, "object": "audio.voice", "deleted": True})
-
-
-async def _form(request: Request) -> tuple[dict[str, Any], bytes | None]:
-    """Return the fields of a form, and its clip; the body's size is limited at the door."""
-    try:
-        async with request.form(max_files=1, max_fields=16) as form:
-            sample = form.get("audio_sample")
-            clip = await sample.read() if isinstance(sample, UploadFile) else None
-            return {key: value for key, value in form.items() if isinstance(value, str)}, clip
-    except TooLarge:
-        raise
-    except (MultiPartException, ValueError) as error:
-        raise BadRequest(f"the form cannot be read: {error}") from None

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
-from toys import toy, variant
+from toys import omni, toy, variant
 
-from pyomni.api import SpeechModel
+from pyomni.api import load
 from pyomni.server.app import make_app
 from pyomni.server.running import config_of, listen
 from pyomni.server.settings import Settings
@@ -24,8 +24,8 @@ def served() -> Iterator[Callable[..., TestClient]]:
     with contextlib.ExitStack() as stack:
 
         def make(lanes: int = 2, kind: str | None = None, **settings: Any) -> TestClient:
-            path = toy() if kind is None else variant(kind)
-            model = stack.enter_context(SpeechModel(path, device="cpu", threads=1, lanes=lanes))
+            path = toy() if kind is None else omni() if kind == "omni" else variant(kind)
+            model = stack.enter_context(load(path, device="cpu", threads=1, lanes=lanes))
             app = make_app(model, Settings(**settings))
             stack.callback(app.state.pyomni.scheduler.close)
             return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)

@@ -6,13 +6,11 @@ import base64
 import io
 import json
 import sys
-import tempfile
-from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile
+from http_answers import decoded, error_of
 from toys import toy, variant
 
 from pyomni.api import SpeechModel
@@ -29,26 +27,6 @@ SAY = {"input": "Hello there.", "seed": 7}
 def alone():
     with SpeechModel(toy(), device="cpu", threads=1) as model:
         return model.speak("Hello there.", options=SpeechOptions(seed=7))
-
-
-def error_of(answer, status: int) -> dict:
-    assert answer.status_code == status, answer.text
-    error = answer.json()["error"]
-    assert set(error) == {"message", "type", "code", "param"}
-    assert str(Path.home()) not in error["message"]
-    assert tempfile.gettempdir() not in error["message"]
-    assert "Traceback" not in error["message"]
-    return error
-
-
-def decoded(data: bytes) -> tuple[np.ndarray, int]:
-    """Return int16 [n] and the rate; by what reads to the end, since a stream's header has no length."""
-    with av.open(io.BytesIO(data)) as container:
-        frames = list(container.decode(audio=0))
-    pcm = np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
-    if pcm.dtype != np.int16:
-        pcm = to_int16(pcm.astype(np.float32))
-    return pcm, frames[0].sample_rate
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
+from clients import command, hang_up, post_to
 from toys import toy
 
 from pyomni.api import SpeechModel
@@ -28,16 +26,8 @@ HOURS = {"input": "Hello there. " * 1500, "response_format": "pcm"}
 SHORT = {"input": "Hello.", "max_new_tokens": 3, "response_format": "pcm"}
 
 
-def post(host: str, port: int, body: dict, path: str = URL) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection(host, port, timeout=120)
-    connection.request("POST", path, json.dumps(body))
-    return connection
-
-
-def hang_up(connection: http.client.HTTPConnection, response=None) -> None:
-    if response is not None:
-        response.close()
-    connection.close()
+def post(host: str, port: int, body: dict) -> http.client.HTTPConnection:
+    return post_to(host, port, body, URL)
 
 
 def test_sound_comes_before_the_end_and_who_hangs_up_frees_the_lane(running):
@@ -134,12 +124,6 @@ def test_a_deadline_before_the_sound_is_504_and_after_it_breaks_the_stream(runni
 # --- the command ------------------------------------------------------------------------------------------
 
 
-def command(*flags: str) -> subprocess.Popen[str]:
-    env = {key: value for key, value in os.environ.items() if key not in ("PYOMNI_API_KEY", "PYOMNI_MODEL")}
-    argv = [sys.executable, "-m", "pyomni", "serve", "--device", "cpu", "-t", "1", *flags]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_finishes_what_runs_and_ends_with_0(number):
     process = command("-m", str(toy()), "--port", "0", "--json")
@@ -192,16 +176,6 @@ def test_a_port_that_is_taken():
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
     assert "cannot be listened on" in err
-
-
-def test_a_model_that_converses_is_refused(tmp_path):
-    from tiny_omni import omni_gguf
-
-    path = omni_gguf(tmp_path / "omni.gguf")
-    process = command("-m", str(path))
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (3, "")
-    assert "a model that converses" in err
 
 
 @pytest.mark.parametrize(
