@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from pyomni.api.asking import Asker, How, Unseen
+from pyomni.api.asking import Asked, Asker, How, Unseen
 from pyomni.api.reply import Reply, ReplyEvent, Telling, reply_of
 from pyomni.pipelines.conversing import Bit
 from pyomni.pipelines.omni import Answering, OmniEngine
@@ -37,9 +37,9 @@ class OmniLive:
         """Hold the model; raises `SessionBusy` where another caller does."""
         return self._engine.use()
 
-    def perceive(self, unseen: Unseen) -> Answering:
+    def perceive(self, unseen: Unseen) -> Asked:
         """Hear and see what was prepared, between two tokens; raises what `OmniModel.reply` does."""
-        return self._asker.perceive(unseen).answering
+        return self._asker.perceive(unseen)
 
     def reply(self, answering: Answering, gone: Callable[[], bool]) -> LiveReply:
         """Return what is to be taken by `run`."""

@@ -19,6 +19,7 @@ from pyomni.server.chat_scheduler import ChatScheduler
 from pyomni.server.doors import Doors, error_answer
 from pyomni.server.failures import BUG, failure_of
 from pyomni.server.names import ALIASES
+from pyomni.server.realtime.route import Realtime, refuse
 from pyomni.server.scheduler import Scheduler
 from pyomni.server.settings import Settings
 from pyomni.server.state import AnyState, ChatState, State
@@ -40,6 +41,8 @@ def make_app(model: SpeechModel | OmniModel, settings: Settings) -> Starlette:
     else:
         state = State(model, Scheduler(model.live(), settings.queue), settings)
 
+    realtime = Realtime(state.scheduler, settings) if isinstance(state, ChatState) else None
+
     def only(handler: Handler, converses: bool = False) -> Handler:
         return _counted(handler if converses == isinstance(model, OmniModel) else _other(converses))
 
@@ -56,6 +59,7 @@ def make_app(model: SpeechModel | OmniModel, settings: Settings) -> Starlette:
                 only(transcriptions.transcriptions, converses=True),
                 methods=["POST"],
             ),
+            WebSocketRoute("/v1/realtime", refuse if realtime is None else realtime.serve),
             Route("/v1/audio/models", audio_models),
             Route("/v1/models", models),
             Route("/health", health),
@@ -67,7 +71,7 @@ def make_app(model: SpeechModel | OmniModel, settings: Settings) -> Starlette:
     if isinstance(model, SpeechModel):
         app.router.routes.append(WebSocketRoute("/v1/audio/speech/stream", talk.speech_stream))
     app.add_middleware(Doors, settings=settings)
-    app.state.pyomni = state
+    app.state.pyomni, app.state.realtime = state, realtime
     return app
 
 
@@ -157,7 +161,10 @@ async def metrics(request: Request) -> Response:
         ("lanes", "gauge", "Lanes.", work.live.lanes),
     ]
     if isinstance(work, ChatScheduler):
+        realtime: Realtime = request.app.state.realtime
         rows.append(("tokens_total", "counter", "Tokens written.", work.tokens))
+        rows.append(("sessions_total", "counter", "Sessions of /v1/realtime.", realtime.opened))
+        rows.append(("sessions", "gauge", "Sessions that are open.", realtime.sessions))
     text = "".join(
         f"# HELP pyomni_{name} {words}\n# TYPE pyomni_{name} {kind}\npyomni_{name} {value}\n"
         for name, kind, words, value in rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from pyomni.server.names import OPENAI_VOICES
 from pyomni.server.parts import Reader
 from pyomni.server.values import flag_of, kind_of, text_of
 
-__all__ = ["CHAT_ALIASES", "ChatAsked", "Known", "check_model", "options_of", "read_chat"]
+__all__ = ["CHAT_ALIASES", "ChatAsked", "Known", "check_model", "options_of", "read_chat", "speaker_of"]
 
 #: Names of OpenAI's models, which any model here answers to.
 CHAT_ALIASES = ("gpt-audio", "gpt-4o-audio-preview")
@@ -183,19 +183,29 @@ def _audio(body: Mapping[str, Any], speakers: list[str], stream: bool) -> tuple[
         raise BadRequest(f"audio.format is {kind[:40]!r}, expected one of: {known}", "audio.format")
     if stream and kind != "pcm":
         raise BadRequest(f"audio.format is {kind!r} of a stream, expected pcm16", "audio.format")
-    voice = given.get("voice")
+    return speaker_of(given.get("voice"), speakers, "audio.voice"), kind
+
+
+def speaker_of(voice: Any, speakers: Sequence[str], param: str) -> str | None:
+    """Return the speaker that a name, or an object with it, stands for; None is the model's own.
+
+    Raises
+    ------
+    BadRequest
+        It is no name; `NotFound` where nobody is called so.
+    """
     voice = voice.get("id", 0) if isinstance(voice, Mapping) else voice
     if voice is None:
-        return None, kind
+        return None
     if not isinstance(voice, str):
-        raise BadRequest(f"audio.voice is {kind_of(voice)}, expected a name", "audio.voice")
+        raise BadRequest(f"{param} is {kind_of(voice)}, expected a name", param)
     name = voice.strip().lower()
     if name in speakers:
-        return name, kind
-    if name in OPENAI_VOICES:
-        return speakers[OPENAI_VOICES.index(name) % len(speakers)], kind
-    known = ", ".join(speakers)
-    raise NotFound(f"audio.voice {voice[:100]!r} is not here, expected one of: {known}", "audio.voice")
+        return name
+    if name in OPENAI_VOICES and speakers:
+        return speakers[OPENAI_VOICES.index(name) % len(speakers)]
+    known = ", ".join(speakers) or "none"
+    raise NotFound(f"{param} {voice[:100]!r} is not here, expected one of: {known}", param)
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:

@@ -103,11 +103,18 @@ class ChatJob(Ticket[ChatEvent]):
     """An answer in the scheduler: an async iterator of `ChatEvent`, with `cancel`.
 
     Events come in order; `Done` is the last, and after it the iteration ends.
+
+    Attributes
+    ----------
+    request : ChatRequest
+    messages : list of dict
+        Those of the request with what was perceived in place of media: what is sent again is not read again.
     """
 
     def __init__(self, request: ChatRequest, deadline: float, wake: Callable[[], None]) -> None:
         super().__init__(deadline, wake)
         self.request = request
+        self.messages: list[dict[str, Any]] = []
         self.reply: LiveReply | None = None  # of the worker, as is what follows
         self.stops = Stops(request.stop)
         self.text = ""

@@ -99,7 +99,8 @@ class ChatScheduler(Worker[ChatJob]):
                 ),
             )
             perceiving = self.between_frames(lambda: live.perceive(unseen), has_place=True)
-            job.reply = live.reply(await _by(job.deadline, perceiving), job.is_gone)
+            asked = await _by(job.deadline, perceiving)
+            job.messages, job.reply = asked.messages, live.reply(asked.answering, job.is_gone)
         finally:
             with self._changed:
                 self._n_coming -= 1

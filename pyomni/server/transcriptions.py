@@ -24,7 +24,7 @@ from pyomni.server.forms import read_form
 from pyomni.server.state import ChatState
 from pyomni.server.values import text_of
 
-__all__ = ["transcriptions"]
+__all__ = ["language_named", "transcriptions"]
 
 #: Names of OpenAI's models, which any model here answers to.
 ALIASES = ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
@@ -99,14 +99,26 @@ def _read(fields: Mapping[str, str], clip: bytes | None, state: ChatState) -> _A
             f"prompt has more than {PROMPT_CHARS} characters, expected at most so many", "prompt"
         )
     given = (fields.get("language") or "").strip().lower()
+    language = language_named(given, "language")
+    part = {"type": "audio", "audio": clip, "max_seconds": state.settings.max_audio}
+    messages = transcript_messages(part, language, hint)
+    return _Asked(clip, ChatRequest(messages, options=_options(fields)), kind, given, stream)
+
+
+def language_named(given: str, param: str) -> str | None:
+    """Return the language that a code or a name in small letters stands for; None for no letters.
+
+    Raises
+    ------
+    BadRequest
+        It can be neither.
+    """
     language = LANGUAGES.get(given, given)
     if language and not (3 < len(language) <= 32 and language.replace(" ", "").isalpha()):
         raise BadRequest(
-            f"language is {given[:40]!r}, expected a code such as en, or a name such as english", "language"
+            f"{param} is {given[:40]!r}, expected a code such as en, or a name such as english", param
         )
-    part = {"type": "audio", "audio": clip, "max_seconds": state.settings.max_audio}
-    messages = transcript_messages(part, language or None, hint)
-    return _Asked(clip, ChatRequest(messages, options=_options(fields)), kind, given, stream)
+    return language or None
 
 
 def _options(fields: Mapping[str, str]) -> ChatOptions:
