@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pyomni.server.chat_job import ChatJob, ChatRequest
+from pyomni.server.chat_job import ChatJob, ChatRequest, Done
 from pyomni.server.realtime.config import Offered
 from pyomni.server.realtime.session import Session
 from pyomni.server.realtime.sound import RATE
 from pyomni.server.settings import Settings
 
+TEXT = "One two three four five six seven eight nine ten."
 SPEAKERS = ["chelsie", "ethan", "aiden"]
 
 
@@ -131,3 +132,23 @@ async def opened(*, vad: bool = False, **options: Any) -> Client:
         await client.send("session.update", session={"audio": {"input": {"turn_detection": None}}})
         await client.until("session.updated")
     return client
+
+
+def names(events: list[dict[str, Any]]) -> list[str]:
+    return [event["type"] for event in events]
+
+
+def tone(seconds: float) -> np.ndarray:
+    return (np.sin(np.arange(int(seconds * RATE)) * 0.1) * 0.5).astype(np.float32)
+
+
+def finish(job: ChatJob, text: str, reason: str = "stop") -> None:
+    job.give(Done(reason, text, 12, 5, 3, 2, None))
+    job.give(None)
+
+
+def role_texts(job: ChatJob) -> list[tuple[str, Any]]:
+    def plain(content: Any) -> Any:
+        return content if isinstance(content, str) else [part.get("text", part["type"]) for part in content]
+
+    return [(message["role"], plain(message["content"])) for message in job.request.messages]
