@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from pyomni.api import SpeechModel
-from pyomni.server import speech, talk, voices
+from pyomni.server import front, speech, talk, voices
 from pyomni.server.doors import Doors, error_answer
 from pyomni.server.failures import BUG, failure_of
 from pyomni.server.names import ALIASES
@@ -34,6 +34,8 @@ def make_app(model: SpeechModel, settings: Settings) -> Starlette:
     """
     app = Starlette(
         routes=[
+            *front.routes(),
+            Route("/v1/pyomni/about", front.about),
             Route("/v1/audio/speech", _counted(speech.speech), methods=["POST"]),
             Route("/v1/audio/speech/batch", _counted(speech.batch), methods=["POST"]),
             WebSocketRoute("/v1/audio/speech/stream", talk.speech_stream),
