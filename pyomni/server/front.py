@@ -17,7 +17,7 @@ from pyomni.server.state import State
 
 __all__ = ["PATHS", "about", "routes"]
 
-#: The page loads from its own server and asks nobody else; a script or a style that was slipped into it is not run.
+#: The page loads from its own server and asks nobody else; a script or style slipped into it is not run.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -51,7 +51,7 @@ export class Controls {
       return group;
     }).filter((group) => group.childElementCount);
     if (!found.some(({ kind }) => kind === "preset")) {
-      groups.unshift(option("", this.#about.needs_description ? "As described" : "Made up by the model"));
+      groups.unshift(option("", this.#about.needs_description ? "As described" : "Any voice"));
     }
     $("voice").replaceChildren(...groups);
     if ([...$("voice").options].some(({ value }) => value === chosen)) $("voice").value = chosen;
