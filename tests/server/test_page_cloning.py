@@ -78,6 +78,7 @@ def test_a_voice_of_a_file_is_kept_spoken_with_and_removed(visit, name, make):
     expect(page.locator("#drop-voice")).to_be_hidden()
 
 
+@pytest.mark.filterwarnings("ignore::pyomni.errors.ReferenceWarning")
 def test_a_voice_of_the_microphone(visit):
     seen, _ = visit(kind="base", lanes=1, context={"permissions": ["microphone"]})
     page = dialog(seen, "mic")

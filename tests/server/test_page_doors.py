@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -244,41 +243,3 @@ def test_who_wants_no_motion_gets_none(visit):
     page.click("#speak")
     expect(page.locator("#stop")).to_have_attribute("aria-disabled", "false")
     expect(page.locator("#stop")).to_have_attribute("aria-disabled", "true")  # heard to its end all the same
-
-
-# --- what is drawn ----------------------------------------------------------------------------------------
-
-
-def test_spectra_are_those_of_numpy(visit):
-    seen, _ = visit()
-    samples = np.random.default_rng(3).normal(size=256)
-    made = seen.page.evaluate(
-        """async (samples) => {
-            const { Fft } = await import("/page/fft.js");
-            return [...new Fft(samples.length).power(samples)];
-        }""",
-        samples.tolist(),
-    )
-    assert np.allclose(made, np.abs(np.fft.rfft(samples)) ** 2, rtol=1e-3, atol=1e-3)
-
-
-def test_a_long_sound_is_drawn_in_as_many_columns(visit):
-    seen, _ = visit()
-    n, step, samples, peaks, loudest = seen.page.evaluate(
-        """async () => {
-            const { Columns, BANDS } = await import("/page/columns.js");
-            const columns = new Columns(24000);
-            const tone = Float32Array.from({ length: 1000 }, (_, i) => 0.5 * Math.sin(2 * Math.PI * i / 24));
-            for (let i = 0; i < 1300; i++) columns.push(tone.map((s) => (i < 650 ? s : 0)));
-            const level = (at) => columns.levels.slice(at * BANDS, (at + 1) * BANDS);
-            const first = [...level(2)];
-            return [columns.n, columns.step, columns.samples,
-                    [columns.peaks[10], columns.peaks[columns.n - 1]], [first.indexOf(Math.max(...first)), Math.max(...level(columns.n - 1))]];
-        }"""
-    )
-    assert samples == 1_300_000
-    assert step == 4
-    assert n == -(-(samples // 256) // step)
-    assert peaks == [pytest.approx(0.5, abs=0.01), 0]
-    mel = np.log1p(np.array([60, 1000, 12000]) / 700)
-    assert loudest == [pytest.approx(96 * (mel[1] - mel[0]) / (mel[2] - mel[0]), abs=2), 0]

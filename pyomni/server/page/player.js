@@ -10,6 +10,7 @@ export class Player {
   #held = 0; // samples waiting
   #next = 0; // when what was handed over ends, on the context's clock
   #need;
+  #dry = false; // whether that it ran dry was noticed
   #spans = []; // {at, from, n}: which samples sound when
   #taken = 0;
   #sounding = new Set();
@@ -71,8 +72,10 @@ export class Player {
     const now = this.#context.currentTime;
     if (this.#next <= now) {
       // silent: at the beginning, or because sound is made more slowly than it is heard
+      if (this.#taken && !this.#dry) this.#need = Math.min(Math.max(2 * this.#need, 0.5), MOST);
+      this.#dry = this.#taken > 0;
       if (this.#held < this.#need * rate && !this.#ended) return;
-      if (this.#held && this.#taken) this.#need = Math.min(Math.max(2 * this.#need, 0.5), MOST);
+      this.#dry = false;
       this.#next = now + LEAD;
     }
     for (const floats of this.#waiting) this.#play(floats, rate);
