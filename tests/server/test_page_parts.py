@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chromium
 import numpy as np
 import pytest
 
@@ -119,3 +120,13 @@ def test_sound_that_comes_too_slowly_is_gathered_before_it_goes_on(visit):
     assert [at for at, _ in log["started"]] == pytest.approx([0.05, 0.13, 0.21, 1.05, 1.35, 3.05])
     assert log["heard"] == pytest.approx([0.15, 0.24])
     assert log["silent"] == [False, True]
+
+
+def test_a_browser_that_is_needed_is_not_gone_without(monkeypatch):
+    monkeypatch.setattr(chromium, "find", lambda: None)
+    monkeypatch.delenv("PYOMNI_NEED_CHROMIUM", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no Chromium"), chromium.chromium():
+        pass
+    monkeypatch.setenv("PYOMNI_NEED_CHROMIUM", "1")
+    with pytest.raises(pytest.fail.Exception, match="no Chromium"), chromium.chromium():
+        pass

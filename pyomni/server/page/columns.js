@@ -7,7 +7,7 @@ export const BANDS = 96;
 const WINDOW = 1024;
 const MOST = 2048; // columns kept; with one more, each two become one
 const LOWEST = 60; // Hz
-const [QUIET, LOUD] = [-80, -15]; // dB, of a full-scale sine
+const [QUIET, LOUD] = [-75, -12]; // dB, of a full-scale sine
 
 export class Columns {
   #fft = new Fft(WINDOW);
