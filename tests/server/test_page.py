@@ -219,12 +219,17 @@ def test_a_voice_is_described(visit):
 # --- errors, in words -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", ["-1", "1.5", "seven", "9" * 20])
-def test_a_seed_that_is_none(visit, seed):
+def test_what_is_none_is_not_asked_for(visit):
     seen, _ = visit()
-    begin(seen, seed=seed)
-    assert seen.page.text_content("#alert").startswith(f"The seed is {seed}, expected a whole number")
-    expect(seen.page.locator("#seed")).to_be_focused()
+    begin(seen, text="  ")
+    assert seen.page.text_content("#alert") == "There is nothing to say yet."
+    expect(seen.page.locator("#text")).to_be_focused()
+    seen.page.fill("#text", TEXT)
+    for seed in ("-1", "1.5", "seven", "9" * 20):
+        seen.page.fill("#seed", seed)
+        seen.page.click("#speak")
+        assert seen.page.text_content("#alert").startswith(f"The seed is {seed}, expected a whole number")
+        expect(seen.page.locator("#seed")).to_be_focused()
     assert seen.bodies() == []
 
 

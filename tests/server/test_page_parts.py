@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
 import chromium
 import numpy as np
 import pytest
 
+from pyomni.server.front import FILES
 
-def test_spectra_are_those_of_numpy(visit):
-    seen, _ = visit()
+
+@pytest.fixture(scope="module")
+def page(browser) -> Iterator[Any]:
+    """Open an empty document beside the page's files, without a server."""
+
+    def answer(route: Any) -> None:
+        data, media = FILES.get(urlsplit(route.request.url).path, (b"", "text/html"))
+        route.fulfill(body=data, content_type=media)
+
+    context = browser.new_context()
+    context.route("**/*", answer)
+    opened = context.new_page()
+    opened.goto("http://127.0.0.1:1/empty")
+    yield opened
+    context.close()
+
+
+def test_spectra_are_those_of_numpy(page):
     samples = np.random.default_rng(3).normal(size=256)
-    made = seen.page.evaluate(
+    made = page.evaluate(
         """async (samples) => {
             const { Fft } = await import("/page/fft.js");
             return [...new Fft(samples.length).power(samples)];
@@ -20,10 +41,9 @@ def test_spectra_are_those_of_numpy(visit):
     assert np.allclose(made, np.abs(np.fft.rfft(samples)) ** 2, rtol=1e-3, atol=1e-3)
 
 
-def test_a_long_sound_is_drawn_in_as_many_columns(visit):
+def test_a_long_sound_is_drawn_in_as_many_columns(page):
     """A tone at 1000 Hz for half of it, then silence."""
-    seen, _ = visit()
-    found = seen.page.evaluate(
+    found = page.evaluate(
         """async () => {
             const { Columns, BANDS } = await import("/page/columns.js");
             const columns = new Columns(24000);
@@ -44,10 +64,9 @@ def test_a_long_sound_is_drawn_in_as_many_columns(visit):
     assert not any(found["levels"][1])
 
 
-def test_samples_cut_anywhere_are_whole_again_and_a_wav_file_of_them(visit):
-    seen, _ = visit()
+def test_samples_cut_anywhere_are_whole_again_and_a_wav_file_of_them(page):
     samples = np.random.default_rng(4).integers(-32768, 32768, 500).astype("<i2")
-    made = seen.page.evaluate(
+    made = page.evaluate(
         """async (bytes) => {
             const { PcmReader, toFloats, toInts, wavFile } = await import("/page/samples.js");
             const reader = new PcmReader();
@@ -73,10 +92,9 @@ def test_samples_cut_anywhere_are_whole_again_and_a_wav_file_of_them(visit):
     ]
 
 
-def test_sound_that_comes_too_slowly_is_gathered_before_it_goes_on(visit):
+def test_sound_that_comes_too_slowly_is_gathered_before_it_goes_on(page):
     """A player on a clock of its own, by hand: blocks of seconds, and when each is to be heard."""
-    seen, _ = visit()
-    log = seen.page.evaluate(
+    log = page.evaluate(
         """async () => {
             const { Player } = await import("/page/player.js");
             const started = [];
