@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pyomni import __version__
-from pyomni.server.failures import BadRequest
-from pyomni.server.fields import FORMATS, read_speech
+from pyomni.audio import aac, tempo
+from pyomni.server.fields import FORMATS
 from pyomni.server.state import State
 
 __all__ = ["PATHS", "about", "routes"]
@@ -29,7 +28,6 @@ HEADERS = {
     "Cache-Control": "no-cache",  # a newer pyomni's files are not mixed with an older one's
 }
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-SPEEDS = (0.5, 2.0)
 
 
 def _files() -> dict[str, tuple[bytes, str]]:
@@ -75,18 +73,9 @@ async def about(request: Request) -> Response:
             "instructions": info["instruct"],
             "needs_description": kind == "voice_design",
             "clones": kind == "base",
-            "formats": list(FORMATS),
-            "speeds": list(SPEEDS) if _takes(speed=SPEEDS[0]) else None,
+            "formats": [name for name in FORMATS if name != "aac" or aac.why_not() is None],
+            "speeds": list(tempo.SPEEDS) if tempo.why_not() is None else None,
             "max_chars": limits.max_chars,
             "max_upload": limits.max_upload,
         }
     )
-
-
-def _takes(**field: Any) -> bool:
-    """Whether a speech may have a field with this value, by the check that every request goes through."""
-    try:
-        read_speech({"input": "Hello.", **field}, [], [], 100)
-    except BadRequest:
-        return False
-    return True
