@@ -14,7 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from pyomni.api import OmniModel, SpeechModel
 from pyomni.errors import UnsupportedModel
-from pyomni.server import chat, speech, talk, transcriptions, voices
+from pyomni.server import chat, front, speech, talk, transcriptions, voices
 from pyomni.server.chat_scheduler import ChatScheduler
 from pyomni.server.doors import Doors, error_answer
 from pyomni.server.failures import BUG, failure_of
@@ -48,6 +48,8 @@ def make_app(model: SpeechModel | OmniModel, settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=[
+            *front.routes(),
+            Route("/v1/pyomni/about", only(front.about)),
             Route("/v1/audio/speech", only(speech.speech), methods=["POST"]),
             Route("/v1/audio/speech/batch", only(speech.batch), methods=["POST"]),
             Route("/v1/audio/voices", _counted(voices.listed), methods=["GET"]),

@@ -16,12 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pyomni.server.failures import BadRequest, Denied, TooLarge, failure_of, said_of
+from pyomni.server.front import PATHS
 from pyomni.server.settings import Settings, is_loopback
 
 __all__ = ["Doors", "error_answer"]
 
-#: Routes that say nothing worth a key, and are asked by those who have none.
-OPEN = ("/health", "/ready")
+#: Routes that say nothing worth a key, and are asked by those who have none; a page comes before its key.
+OPEN = ("/health", "/ready", *PATHS)
 #: What a subprotocol begins with that carries the key; it is never the one that is agreed on.
 KEY_PROTOCOL = "openai-insecure-api-key."
 #: Messages that begin an answer, or open a socket, and have headers.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from chromium import Visit, chromium
 from starlette.testclient import TestClient
 from toys import omni, toy, variant
 
@@ -53,3 +54,25 @@ def running(served: Callable[..., TestClient]) -> Iterator[Callable[..., tuple[s
             return (*sock.getsockname()[:2], app.state.pyomni)
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start a Chromium, once for a file of tests."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def visit(browser: Any, running: Callable[..., tuple[str, int, Any]]) -> Iterator[Callable[..., Any]]:
+    """Open the page of a server of its own: ``visit(kind="base")`` gives the visit and its `State`."""
+    opened: list[Visit] = []
+
+    def make(expected: tuple[str, ...] = (), context: dict | None = None, **given: Any) -> tuple[Visit, Any]:
+        host, port, state = running(**given)
+        opened.append(Visit(browser, f"http://{host}:{port}", expected=expected, **(context or {})))
+        return opened[-1], state
+
+    yield make
+    for one in opened:
+        one.leave()
