@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pyomni.options import COUNT, ONE_OR_MORE, PENALTY, SEED, SHARE, TEMPERATURE, Draw, Range, check_ranges
+from pyomni.options import (
+    COUNT,
+    ONE_OR_MORE,
+    PENALTY,
+    SEED,
+    SHARE,
+    TEMPERATURE,
+    Draw,
+    Range,
+    check_ranges,
+    drawable,
+)
 
 __all__ = ["ChatOptions", "TextGeneration"]
 
@@ -91,7 +102,7 @@ class ChatOptions:
         draw = Draw(0.0)
         if samples and not self.greedy:
             draw = Draw(
-                float(given("temperature", 1.0)),
+                drawable(float(given("temperature", 1.0))),
                 int(given("top_k", 0)),
                 float(given("top_p", 1.0)),
                 float(given("min_p", 0.0)),

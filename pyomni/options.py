@@ -21,6 +21,7 @@ __all__ = [
     "Range",
     "SpeechOptions",
     "check_ranges",
+    "drawable",
     "guard_frames",
 ]
 
@@ -73,7 +74,7 @@ def whole(low: int, high: int) -> Range:
 #: Of the options that several kinds of model have.
 SEED, COUNT, ONE_OR_MORE = whole(0, 2**64 - 1), whole(0, 2**31 - 1), whole(1, 2**31 - 1)
 TEMPERATURE = Range(0, math.inf, "a number 0 (greedy) or more")
-PENALTY = Range(0, math.inf, "a number above 0", above=True)
+PENALTY = Range(1e-3, 1e6, "a number from 0.001 to 1000000")  # scores stay finite
 SHARE = Range(0, 1, "a number above 0 and at most 1", above=True)
 PAUSES = Range(0, PAUSE_MAX, f"a number of seconds from 0 to {PAUSE_MAX:g}")
 
@@ -302,10 +303,15 @@ def _draw(
     if greedy or not samples:
         return Draw(temperature=0.0)
     return Draw(
-        temperature=float(_or(temperature, defaults[f"{prefix}temperature"])),
+        temperature=drawable(float(_or(temperature, defaults[f"{prefix}temperature"]))),
         top_k=int(_or(top_k, defaults[f"{prefix}top_k"])),
         top_p=float(_or(top_p, defaults[f"{prefix}top_p"])),
     )
+
+
+def drawable(temperature: float) -> float:
+    """Return a temperature, or 0 for one so small that dividing by it overflows: the same draws."""
+    return temperature if temperature > 1e-9 else 0.0
 
 
 def _or(value: Any, default: Any) -> Any:

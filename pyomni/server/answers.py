@@ -20,8 +20,8 @@ from pyomni.audio.tempo import Tempo
 from pyomni.errors import AudioError, Cancelled
 from pyomni.server.encoding import Encoder
 from pyomni.server.failures import said_of
-from pyomni.server.fields import FORMATS
 from pyomni.server.job import Job
+from pyomni.server.tables import FORMATS
 
 __all__ = ["Streamed", "audio_headers", "collected", "unless_gone"]
 

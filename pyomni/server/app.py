@@ -10,13 +10,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
 
 from pyomni.api import SpeechModel
 from pyomni.server import speech, talk, voices
 from pyomni.server.doors import Doors, error_answer
 from pyomni.server.failures import BUG, failure_of
 from pyomni.server.names import ALIASES
+from pyomni.server.openapi import openapi
 from pyomni.server.scheduler import Scheduler
 from pyomni.server.settings import Settings
 from pyomni.server.state import State
@@ -45,6 +46,7 @@ def make_app(model: SpeechModel, settings: Settings) -> Starlette:
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", metrics),
+            Route("/openapi.json", openapi),
         ],
         exception_handlers={HTTPException: _http_error},
     )
@@ -75,7 +77,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
     words = f"{request.method} {request.url.path} is not served here"
     kind = {"type": "invalid_request_error", "code": "not_found" if status == 404 else "bad_request"}
-    return JSONResponse({"error": {"message": words, "param": None, **kind}}, status)
+    headers = {"Allow": ", ".join(_methods(request))} if status == 405 else None
+    return JSONResponse({"error": {"message": words, "param": None, **kind}}, status, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes of a request's path."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted(set().union(*found))
 
 
 async def models(request: Request) -> Response:

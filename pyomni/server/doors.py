@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pyomni.server.failures import BadRequest, Denied, TooLarge, failure_of, said_of
 from pyomni.server.settings import Settings, is_loopback
 
-__all__ = ["Doors", "error_answer"]
+__all__ = ["OPEN", "Doors", "error_answer"]
 
 #: Routes that say nothing worth a key, and are asked by those who have none.
 OPEN = ("/health", "/ready")
