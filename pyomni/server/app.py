@@ -15,7 +15,7 @@ from starlette.routing import Match, Route, WebSocketRoute
 from pyomni.api import SpeechModel
 from pyomni.server import speech, talk, voices
 from pyomni.server.doors import Doors, error_answer
-from pyomni.server.failures import BUG, failure_of
+from pyomni.server.failures import BUG, NotFound, failure_of
 from pyomni.server.names import ALIASES
 from pyomni.server.openapi import openapi
 from pyomni.server.scheduler import Scheduler
@@ -43,6 +43,7 @@ def make_app(model: SpeechModel, settings: Settings) -> Starlette:
             Route("/v1/audio/voices/{id}", _counted(voices.delete), methods=["DELETE"]),
             Route("/v1/audio/models", audio_models),
             Route("/v1/models", models),
+            Route("/v1/models/{id}", _counted(model_named)),
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", metrics),
@@ -90,9 +91,20 @@ def _methods(request: Request) -> list[str]:
 
 async def models(request: Request) -> Response:
     """``GET /v1/models``: the model, and the names of OpenAI's that it answers to."""
-    name = request.app.state.pyomni.name
-    data = [{"id": one, "object": "model", "created": 0, "owned_by": "pyomni"} for one in (name, *ALIASES)]
-    return JSONResponse({"object": "list", "data": data})
+    names = (request.app.state.pyomni.name, *ALIASES)
+    return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
+
+
+async def model_named(request: Request) -> Response:
+    """``GET /v1/models/{id}``: one of them."""
+    name, known = request.path_params["id"], request.app.state.pyomni.name
+    if name not in (known, *ALIASES):
+        raise NotFound(f"model {name[:100]!r} is not here, expected {known!r}", "model")
+    return JSONResponse(_model(name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "pyomni"}
 
 
 async def audio_models(request: Request) -> Response:

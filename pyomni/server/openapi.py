@@ -59,6 +59,7 @@ ERROR = thing(
     error=thing(message=TEXT, type=TEXT, code=TEXT, param={"type": ["string", "null"]}),
 )
 VOICE_MADE = thing(id=TEXT, name=TEXT, kind={"enum": ["preset", "saved"]})
+MODEL = thing(id=TEXT, object={"const": "model"}, created=NUMBER, owned_by=TEXT)
 NAMED = thing(id=TEXT, name=TEXT)
 
 
@@ -107,8 +108,9 @@ def _operations(settings: Settings) -> dict[tuple[str, str], Operation]:
         ),
         ("GET", "/v1/models"): Operation(
             "The model, and the names of OpenAI's that it answers to.",
-            {200: thing(object={"const": "list"}, data=listed(thing(id=TEXT, object={"const": "model"})))},
+            {200: thing(object={"const": "list"}, data=listed(MODEL))},
         ),
+        ("GET", "/v1/models/{id}"): Operation("One of them.", {200: MODEL}, {}, (404,)),
         ("GET", "/health"): Operation("The process answers.", {200: thing(status={"const": "ok"})}),
         ("GET", "/ready"): Operation(
             "It takes requests.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -58,7 +59,8 @@ async def create(request: Request) -> Response:
     voice = await state.scheduler.between_frames(lambda: live.clone(clip, transcript, name))
     await asyncio.to_thread(library.save, name, voice)
     made = {"id": name.lower(), "name": name.lower(), "kind": "saved"}
-    return JSONResponse({**made, "object": "audio.voice"}, 201)
+    openai = {"object": "audio.voice", "type": "audio_sample", "created_at": int(time.time())}
+    return JSONResponse({**made, **openai}, 201)
 
 
 async def delete(request: Request) -> Response:
@@ -70,7 +72,7 @@ async def delete(request: Request) -> Response:
     if name not in await asyncio.to_thread(known_voices):
         raise NotFound(f"voice {name[:100]!r} is not here, expected a saved voice", "id")
     await asyncio.to_thread(library.remove, name)
-    return JSONResponse({"id": name, "object": "audio.voice", "deleted": True})
+    return JSONResponse({"id": name, "object": "audio.voice.deleted", "deleted": True})
 
 
 async def _form(request: Request) -> tuple[dict[str, Any], bytes | None]:

@@ -71,10 +71,11 @@ def test_every_answer_is_as_described(app, clip, case):
     if isinstance(body, dict):
         known = [key for key in here if isinstance(body.get(key), str) and body[key].strip()]
         body.update({key: here[key] for key in known})
-        if "input" in body:
+        most = body.get("max_new_tokens")
+        if "input" in body and (most is None or (type(most) is int and 0 < most < 2**31)):
             body["max_new_tokens"] = 2
     if isinstance(case.path_parameters.get("id"), str):
-        case.path_parameters["id"] = "ann"
+        case.path_parameters["id"] = "tts-1" if "models" in case.path else "ann"
     case.call_and_validate(headers=KEY)
 
 
