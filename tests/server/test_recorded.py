@@ -1,8 +1,8 @@
 """What programs send, as their sources say, against a real server; and what they read out of the answer.
 
 A file of `recorded/` is a client: `requests`, each with what it `reads`: `status`, `sound` (a format),
-`streamed` (as it is made), `headers` that have to be there, and `json`: paths, where ``a[].b`` is b of each of
-a, of which there has to be one, and what they are.
+`streamed` (as it is made), `headers` that have to be there, and `json`: paths, where ``a[].b`` is b of each
+of a, of which there has to be one, and what they are.
 """
 
 from __future__ import annotations
