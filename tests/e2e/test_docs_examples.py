@@ -1,9 +1,9 @@
 """The examples of the README and of docs/, run with toys in place of real models and checkpoints.
 
-A block below ``<!-- not run: WHY -->`` is not run; its Python has to compile, and its `pyomni` lines have to be
-ones that the command line takes; so with docs/cli.md, which is the help of the verbs. Blocks of shell hold lines
-that begin with ``pyomni`` (after a ``$`` or not), each run in this process; what is after a ``#`` is a comment.
-The Python blocks of a page share their names; `model` is open in each.
+A block below ``<!-- not run: WHY -->`` is not run; its Python has to compile, and its `pyomni` lines have to
+be ones that the command line takes; so with docs/cli.md, which is the help of the verbs. Blocks of shell hold
+lines that begin with ``pyomni`` (after a ``$`` or not), each run in this process; what is after a ``#`` is a
+comment. The Python blocks of a page share their names; `model` is open in each.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_checkpoint(
             out / name, "custom_voice", checkpoint_dims("tiny", **SIZES), SEED, eos_logit=EOS_LOGIT
         )
-    omni_checkpoint(out / "Qwen3-Omni-30B-A3B-Instruct")
+    omni = omni_checkpoint(out / "Qwen3-Omni-30B-A3B-Instruct")
+    generation = omni / "generation_config.json"  # toys do not end by themselves
+    short = {"thinker_max_new_tokens": 12, "talker_max_new_tokens": 12}
+    generation.write_text(json.dumps({**json.loads(generation.read_text()), **short}))
     t = np.arange(36000) / 24000
     voice = 0.3 * np.sin(2 * np.pi * 150 * t) * (np.sin(2 * np.pi * 1.5 * t) > 0)
     for name in ("ann.wav", "question.wav", "talk.mp3"):
@@ -142,6 +145,12 @@ def test_examples_that_do_not_run_are_right_as_far_as_can_be_told(page: Path) ->
             compile(block.text, str(page), "exec")
         for argv in commands(block):
             parser().parse_args(argv)
+
+
+def test_the_page_of_names_has_all_of_them() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    found = re.findall(r"^::: pyomni\.(\w+)$", page, re.MULTILINE)
+    assert sorted(found) == sorted(set(pyomni.__all__) - {"__version__"})
 
 
 def test_a_wrong_example_is_noticed(tmp_path: Path) -> None:
