@@ -7,9 +7,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pyomni.options import Draw, check_real, check_whole
+from pyomni.options import (
+    COUNT,
+    ONE_OR_MORE,
+    PENALTY,
+    SEED,
+    SHARE,
+    TEMPERATURE,
+    Draw,
+    Range,
+    check_ranges,
+    drawable,
+)
 
 __all__ = ["ChatOptions", "TextGeneration"]
+
+
+#: What the numbers of `ChatOptions` may be.
+CHAT_RANGES = {
+    "seed": SEED,
+    "max_tokens": ONE_OR_MORE,
+    "temperature": TEMPERATURE,
+    "top_k": COUNT,
+    "top_p": SHARE,
+    "min_p": Range(0, 1, "a number from 0 to 1"),
+    "repetition_penalty": PENALTY,
+    "presence_penalty": Range(-100, 100, "a number from -100 to 100"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,14 +76,7 @@ class ChatOptions:
     presence_penalty: float | None = None
 
     def __post_init__(self) -> None:
-        check_whole("seed", self.seed, 0, 2**64 - 1)
-        check_whole("max_tokens", self.max_tokens, 1, 2**31 - 1)
-        check_real("temperature", self.temperature, 0.0, float("inf"), "0 (greedy) or more")
-        check_whole("top_k", self.top_k, 0, 2**31 - 1)
-        check_real("top_p", self.top_p, 0.0, 1.0, "above 0 and at most 1", open_low=True)
-        check_real("min_p", self.min_p, 0.0, 1.0, "from 0 to 1")
-        check_real("repetition_penalty", self.repetition_penalty, 0.0, float("inf"), "above 0", open_low=True)
-        check_real("presence_penalty", self.presence_penalty, -100.0, 100.0, "from -100 to 100")
+        check_ranges(self, CHAT_RANGES)
 
     def resolve(self, defaults: Mapping[str, Any]) -> TextGeneration:
         """Fill in a file's defaults.
@@ -85,7 +102,7 @@ class ChatOptions:
         draw = Draw(0.0)
         if samples and not self.greedy:
             draw = Draw(
-                float(given("temperature", 1.0)),
+                drawable(float(given("temperature", 1.0))),
                 int(given("top_k", 0)),
                 float(given("top_p", 1.0)),
                 float(given("min_p", 0.0)),

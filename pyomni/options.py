@@ -9,7 +9,7 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyomni.errors import ArgumentError
 
@@ -18,9 +18,10 @@ __all__ = [
     "Draw",
     "GenerationOptions",
     "Guarding",
+    "Range",
     "SpeechOptions",
-    "check_real",
-    "check_whole",
+    "check_ranges",
+    "drawable",
     "guard_frames",
 ]
 
@@ -33,6 +34,66 @@ SPLITS = ("auto", "sentences", "never")
 
 #: Seconds between parts: their defaults, and the longest there is.
 PAUSE, PARAGRAPH_PAUSE, PAUSE_MAX = 0.15, 0.5, 60.0
+
+
+class Range(NamedTuple):
+    """What a number may be; `above` leaves out `low` itself, and `words` say it all."""
+
+    low: float
+    high: float
+    words: str
+    whole: bool = False
+    above: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is such a number."""
+        if self.whole:
+            # numpy integers are welcome, booleans and 3.0 are more likely a slip
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                return False
+            number = value.__index__()
+        else:
+            try:
+                number = float(value)
+            except (TypeError, ValueError, OverflowError):
+                return False
+        inside = number <= self.high and (self.low < number if self.above else self.low <= number)
+        return inside and math.isfinite(number)
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `ArgumentError` unless a value is None or such a number."""
+        if value is not None and not self.holds(value):
+            raise ArgumentError(f"{name} is {value!r}, expected {self.words}")
+
+
+def whole(low: int, high: int) -> Range:
+    """Return a range of whole numbers."""
+    return Range(low, high, f"a whole number from {low} to {high}", whole=True)
+
+
+#: Of the options that several kinds of model have.
+SEED, COUNT, ONE_OR_MORE = whole(0, 2**64 - 1), whole(0, 2**31 - 1), whole(1, 2**31 - 1)
+TEMPERATURE = Range(0, math.inf, "a number 0 (greedy) or more")
+PENALTY = Range(1e-3, 1e6, "a number from 0.001 to 1000000")  # scores stay finite
+SHARE = Range(0, 1, "a number above 0 and at most 1", above=True)
+PAUSES = Range(0, PAUSE_MAX, f"a number of seconds from 0 to {PAUSE_MAX:g}")
+
+
+#: What the numbers of `SpeechOptions` may be.
+SPEECH_RANGES = {
+    "seed": SEED,
+    "temperature": TEMPERATURE,
+    "top_k": COUNT,
+    "top_p": SHARE,
+    "repetition_penalty": PENALTY,
+    "predictor_temperature": TEMPERATURE,
+    "predictor_top_k": COUNT,
+    "predictor_top_p": SHARE,
+    "max_frames": ONE_OR_MORE,
+    "min_frames": COUNT,
+    "pause": PAUSES,
+    "paragraph_pause": PAUSES,
+}
 
 
 @dataclass(frozen=True)
@@ -96,20 +157,9 @@ class SpeechOptions:
     paragraph_pause: float | None = None
 
     def __post_init__(self) -> None:
-        check_whole("seed", self.seed, 0, 2**64 - 1)
-        for name in ("temperature", "predictor_temperature"):
-            check_real(name, getattr(self, name), 0.0, math.inf, "0 (greedy) or more")
-        for name in ("top_k", "predictor_top_k"):
-            check_whole(name, getattr(self, name), 0, 2**31 - 1)
-        for name in ("top_p", "predictor_top_p"):
-            check_real(name, getattr(self, name), 0.0, 1.0, "above 0 and at most 1", open_low=True)
-        check_real("repetition_penalty", self.repetition_penalty, 0.0, math.inf, "above 0", open_low=True)
-        check_whole("max_frames", self.max_frames, 1, 2**31 - 1)
-        check_whole("min_frames", self.min_frames, 0, 2**31 - 1)
+        check_ranges(self, SPEECH_RANGES)
         if self.split not in (None, *SPLITS):
             raise ArgumentError(f"split is {self.split!r}, expected one of: {', '.join(SPLITS)}")
-        for name in ("pause", "paragraph_pause"):
-            check_real(name, getattr(self, name), 0.0, PAUSE_MAX, f"of seconds from 0 to {PAUSE_MAX:g}")
         if self.max_frames is not None and self.min_frames is not None and self.min_frames > self.max_frames:
             raise ArgumentError(
                 f"min_frames is {self.min_frames}, expected at most max_frames, which is {self.max_frames}"
@@ -253,33 +303,22 @@ def _draw(
     if greedy or not samples:
         return Draw(temperature=0.0)
     return Draw(
-        temperature=float(_or(temperature, defaults[f"{prefix}temperature"])),
+        temperature=drawable(float(_or(temperature, defaults[f"{prefix}temperature"]))),
         top_k=int(_or(top_k, defaults[f"{prefix}top_k"])),
         top_p=float(_or(top_p, defaults[f"{prefix}top_p"])),
     )
+
+
+def drawable(temperature: float) -> float:
+    """Return a temperature, or 0 for one so small that dividing by it overflows: the same draws."""
+    return temperature if temperature > 1e-9 else 0.0
 
 
 def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def check_whole(name: str, value: Any, low: int, high: int) -> None:
-    """Raise `ArgumentError` unless an option is None or a whole number in its range."""
-    if value is None:
-        return
-    # numpy integers are welcome, booleans and 3.0 are more likely a slip
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value.__index__() <= high:
-        raise ArgumentError(f"{name} is {value!r}, expected a whole number from {low} to {high}")
-
-
-def check_real(name: str, value: Any, low: float, high: float, expected: str, open_low: bool = False) -> None:
-    """Raise `ArgumentError` unless an option is None or a number in its range."""
-    if value is None:
-        return
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    inside = low < number <= high if open_low else low <= number <= high
-    if not inside or not math.isfinite(number):
-        raise ArgumentError(f"{name} is {value!r}, expected a number {expected}")
+def check_ranges(options: Any, ranges: Mapping[str, Range]) -> None:
+    """Raise `ArgumentError` for an attribute that is set and outside its range."""
+    for name, known in ranges.items():
+        known.check(name, getattr(options, name))

@@ -66,8 +66,8 @@ class Device(Handle):
         with checked() as call:
             call(lib.omni_device_open, name.encode(), n_threads or 0, out)
         super().__init__(out[0], lib.omni_device_free)
-        self.name = text_of(lib.omni_device_name, self.pointer)
-        self.n_threads = int(lib.omni_device_threads(self.pointer))
+        self.name: str = text_of(lib.omni_device_name, self.pointer)
+        self.n_threads: int = int(lib.omni_device_threads(self.pointer))
 
 
 @dataclass(frozen=True)
@@ -152,4 +152,4 @@ class Model(Handle):
         super().__init__(out[0], lib.omni_model_free)
         raw = ffi.new("omni_info *")
         lib.omni_model_info(self.pointer, raw)
-        self.info = Info(**{name: int(getattr(raw, name)) for name in Info.__dataclass_fields__})
+        self.info: Info = Info(**{name: int(getattr(raw, name)) for name in Info.__dataclass_fields__})

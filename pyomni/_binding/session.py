@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from pyomni import errors
 from pyomni._binding.calls import Floats, Handle, Ints, array_of, checked, pointer_to
-from pyomni._binding.device import Model
+from pyomni._binding.device import Info, Model
 from pyomni._native import ffi, lib
 
 __all__ = ["KV_TYPES", "Session"]
@@ -31,7 +31,7 @@ class Session(Handle):
         with checked() as call:
             call(lib.omni_session_open, model.pointer, n_ctx, n_lanes, KV_TYPES[kv], out)
         super().__init__(out[0], lib.omni_session_free)
-        self.info = model.info
+        self.info: Info = model.info
         self.n_ctx = n_ctx
         self.n_lanes = n_lanes
 

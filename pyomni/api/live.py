@@ -48,7 +48,8 @@ class Live:
     ) -> None:
         self._engine, self._prepare, self._cloner = engine, prepare_one, cloner
         self._codecs: list[CodecDecoder] = []
-        self.lanes, self.sample_rate = engine.lanes, engine.meta.sample_rate
+        self.lanes: int = engine.lanes
+        self.sample_rate: int = engine.meta.sample_rate
 
     def prepare(self, request: SpeechRequest) -> Prepared:
         """Check a request and lay it out, in any thread; raises what `SpeechModel.speak` does."""
@@ -115,7 +116,7 @@ class Performance:
         codec: CodecDecoder,
         give_back: Callable[[CodecDecoder], None],
     ) -> None:
-        self.made = Made()
+        self.made: Made = Made()
         self._engine, self._script, self._issue = engine, prepared.script, prepared.issue
         self._codec: CodecDecoder | None = codec
         self._give_back = give_back

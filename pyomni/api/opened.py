@@ -52,7 +52,7 @@ class OpenModel:
         packed: bool = False,
         precision: str = "exact",
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._meta = SpeechMetadata.read(self.path)
         where = dict.fromkeys(self._meta.components, self.path)
         self._weights = weights = Weights(

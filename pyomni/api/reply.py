@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from html import escape
 from itertools import chain
 from typing import NamedTuple
 
@@ -85,6 +86,11 @@ class Reply:
     n_reused: int
     timings: ThinkTimings
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the text, and a player where it was spoken."""
+        said = f'<p style="white-space: pre-wrap">{escape(self.text)}</p>'
+        return said if self.speech is None else said + self.speech._repr_html_()
+
 
 def reply_of(
     answering: Answering, answer: Answer, sound: F32 | None, texts: TokenTexts, sample_rate: int
@@ -130,8 +136,8 @@ class ReplyStream(Iterator[ReplyEvent]):
         texts: TokenTexts,
         ended: Callable[[Reply], object] | None = None,
     ) -> None:
-        self.seed = answering.request.options.seed
-        self.sample_rate = 0 if answering.spoken is None else engine.meta.speech.sample_rate
+        self.seed: int = answering.request.options.seed
+        self.sample_rate: int = 0 if answering.spoken is None else engine.meta.speech.sample_rate
         self._answering, self._texts, self._ended = answering, texts, ended
         self._answer = Answer()
         self._blocks: list[F32] = []

@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +88,13 @@ class Speech:
         info = None if self.receipt is None else self.receipt.info()
         formats.save(path, self.audio, self.sample_rate, format, info)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a player, of no more than the first minute."""
+        from pyomni.api.notebook import player
+
+        about = f"{self.seconds:.2f} s at {self.sample_rate} Hz, seed {self.seed}, {self.finish_reason}"
+        return f"<div>{player(self.audio, self.sample_rate)}<br><small>{escape(about)}</small></div>"
+
 
 class SpeechStream(Iterator[F32]):
     """Speech as it is made: an iterator of float32 [n] blocks, and what is known of it so far.
@@ -108,7 +116,8 @@ class SpeechStream(Iterator[F32]):
     def __init__(
         self, engine: SpeechEngine, script: Script, made: Made | None = None, issue: Issue | None = None
     ) -> None:
-        self.sample_rate, self.seed = engine.meta.sample_rate, script.seed
+        self.sample_rate: int = engine.meta.sample_rate
+        self.seed: int = script.seed
         self._n_groups = engine.meta.n_groups
         self._engine, self._script, self._issue = engine, script, issue
         self._made = Made() if made is None else made

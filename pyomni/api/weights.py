@@ -65,7 +65,7 @@ class Weights:
         self.precision = precision  # what was asked for, until a component says what runs
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
-            self.device = opened.enter_context(Device(device, threads))
+            self.device: Device = opened.enter_context(Device(device, threads))
             self._opened = opened
             for name in components:
                 if name in where:

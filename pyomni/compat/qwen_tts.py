@@ -78,7 +78,7 @@ class Qwen3TTSModel:
 
     def __init__(self, model: SpeechModel, processor: Any = None, generate_defaults: Any = None) -> None:
         self.model, self.processor = model, processor
-        self.generate_defaults = dict(generate_defaults or model.info["defaults"])
+        self.generate_defaults: dict[str, Any] = dict(generate_defaults or model.info["defaults"])
         self.device = model.info["device"]
 
     @classmethod

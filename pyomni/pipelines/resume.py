@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.errors import ArgumentError, ModelFormatError, PyOmniError, UnsupportedModel
-from pyomni.options import Draw, GenerationOptions, Guarding, SpeechOptions, check_real, check_whole
+from pyomni.options import COUNT, Draw, GenerationOptions, Guarding, Range, SpeechOptions
 from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
 from pyomni.pipelines.saved import Kind, pack, unpack
 from pyomni.receipt import Receipt
@@ -176,8 +176,10 @@ def _options(given: dict[str, Any]) -> GenerationOptions:
     if (talker.min_p, predictor.min_p) != (0, 0):  # `SpeechOptions` below has none to look at
         raise ValueError(f"min_p is {talker.min_p!r} and {predictor.min_p!r}, expected 0")
     if guard is not None:
-        check_real("guard.frames_per_second", guard.frames_per_second, 0.0, 1e4, "above 0", open_low=True)
-        check_whole("guard.least", guard.least, 0, 2**31 - 1)
+        Range(0, 1e4, "a number above 0", above=True).check(
+            "guard.frames_per_second", guard.frames_per_second
+        )
+        COUNT.check("guard.least", guard.least)
         if type(guard.capped) is not bool:
             raise ValueError(f"guard.capped is {guard.capped!r}")
     options = GenerationOptions(**{**given, "talker": talker, "predictor": predictor, "guard": guard})

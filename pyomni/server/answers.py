@@ -20,8 +20,8 @@ from pyomni.audio.tempo import Tempo
 from pyomni.errors import AudioError, Cancelled
 from pyomni.server.encoding import Encoder
 from pyomni.server.failures import said_of
-from pyomni.server.fields import FORMATS
 from pyomni.server.job import Job
+from pyomni.server.tables import FORMATS
 from pyomni.server.ticket import Ticket
 
 __all__ = ["OfJob", "Streamed", "audio_headers", "collected", "sse_event", "unless_gone"]

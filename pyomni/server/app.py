@@ -10,15 +10,16 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
 
 from pyomni.api import OmniModel, SpeechModel
 from pyomni.errors import UnsupportedModel
 from pyomni.server import chat, front, speech, talk, transcriptions, voices
 from pyomni.server.chat_scheduler import ChatScheduler
 from pyomni.server.doors import Doors, error_answer
-from pyomni.server.failures import BUG, failure_of
+from pyomni.server.failures import BUG, NotFound, failure_of
 from pyomni.server.names import ALIASES
+from pyomni.server.openapi import openapi
 from pyomni.server.realtime.route import Realtime, refuse
 from pyomni.server.scheduler import Scheduler
 from pyomni.server.settings import Settings
@@ -64,9 +65,11 @@ def make_app(model: SpeechModel | OmniModel, settings: Settings) -> Starlette:
             WebSocketRoute("/v1/realtime", refuse if realtime is None else realtime.serve),
             Route("/v1/audio/models", audio_models),
             Route("/v1/models", models),
+            Route("/v1/models/{id}", _counted(model_named)),
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", metrics),
+            Route("/openapi.json", openapi),
         ],
         exception_handlers={HTTPException: _http_error},
     )
@@ -112,7 +115,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
     words = f"{request.method} {request.url.path} is not served here"
     kind = {"type": "invalid_request_error", "code": "not_found" if status == 404 else "bad_request"}
-    return JSONResponse({"error": {"message": words, "param": None, **kind}}, status)
+    headers = {"Allow": ", ".join(_methods(request))} if status == 405 else None
+    return JSONResponse({"error": {"message": words, "param": None, **kind}}, status, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes of a request's path."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted(set().union(*found))
 
 
 def _names(state: AnyState) -> tuple[str, ...]:
@@ -123,8 +134,19 @@ def _names(state: AnyState) -> tuple[str, ...]:
 async def models(request: Request) -> Response:
     """``GET /v1/models``."""
     names = _names(request.app.state.pyomni)
-    data = [{"id": one, "object": "model", "created": 0, "owned_by": "pyomni"} for one in names]
-    return JSONResponse({"object": "list", "data": data})
+    return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
+
+
+async def model_named(request: Request) -> Response:
+    """``GET /v1/models/{id}``: one of them."""
+    name, known = request.path_params["id"], request.app.state.pyomni.name
+    if name not in _names(request.app.state.pyomni):
+        raise NotFound(f"model {name[:100]!r} is not here, expected {known!r}", "model")
+    return JSONResponse(_model(name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "pyomni"}
 
 
 async def audio_models(request: Request) -> Response:

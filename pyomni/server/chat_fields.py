@@ -11,9 +11,9 @@ from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.options import SpeechOptions
 from pyomni.server.chat_job import ChatRequest
 from pyomni.server.failures import BadRequest, NotFound
-from pyomni.server.fields import FORMATS
 from pyomni.server.names import OPENAI_VOICES
 from pyomni.server.parts import Reader
+from pyomni.server.tables import FORMATS
 from pyomni.server.values import flag_of, kind_of, text_of
 
 __all__ = ["CHAT_ALIASES", "ChatAsked", "Known", "check_model", "options_of", "read_chat", "speaker_of"]

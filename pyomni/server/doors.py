@@ -19,7 +19,7 @@ from pyomni.server.failures import BadRequest, Denied, TooLarge, failure_of, sai
 from pyomni.server.front import PATHS
 from pyomni.server.settings import Settings, is_loopback
 
-__all__ = ["Doors", "error_answer"]
+__all__ = ["OPEN", "Doors", "error_answer"]
 
 #: Routes that say nothing worth a key, and are asked by those who have none; a page comes before its key.
 OPEN = ("/health", "/ready", *PATHS)

@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from pyomni import __version__
 from pyomni.audio import aac, tempo
-from pyomni.server.fields import FORMATS
 from pyomni.server.state import State
+from pyomni.server.tables import FORMATS
 
 __all__ = ["PATHS", "about", "routes"]
 

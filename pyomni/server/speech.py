@@ -20,14 +20,13 @@ from pyomni.server.answers import Streamed, audio_headers, collected, unless_gon
 from pyomni.server.doors import error_answer
 from pyomni.server.encoding import whole
 from pyomni.server.failures import BadRequest, TooLate
-from pyomni.server.fields import FORMATS, Asked, read_speech
+from pyomni.server.fields import Asked, read_speech
 from pyomni.server.job import Job
+from pyomni.server.schema import check
 from pyomni.server.state import State
+from pyomni.server.tables import BATCH, FORMATS
 
 __all__ = ["batch", "json_body", "speech", "with_voice"]
-
-#: Texts of one batch.
-MOST = 32
 
 
 async def json_body(request: Request) -> Any:
@@ -74,9 +73,8 @@ async def batch(request: Request) -> Response:
     """``POST /v1/audio/speech/batch``: what became of each text, in order; sound as base64."""
     state: State = request.app.state.pyomni
     body = await json_body(request)
-    items = body.get("items") if isinstance(body, dict) else None
-    if not isinstance(items, list) or not 1 <= len(items) <= MOST:
-        raise BadRequest(f"items is not a list of 1 to {MOST}, expected one of requests for speech", "items")
+    check(body, BATCH)
+    items = body["items"]
     common = {key: value for key, value in body.items() if key not in ("items", "stream", "stream_format")}
 
     async def one(index: int, item: Any) -> dict[str, Any]:

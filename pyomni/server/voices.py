@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,8 +12,10 @@ from pyomni.errors import ArgumentError
 from pyomni.server.failures import BadRequest, NotFound
 from pyomni.server.forms import read_form
 from pyomni.server.names import known_voices
+from pyomni.server.schema import check
 from pyomni.server.speech import json_body
 from pyomni.server.state import AnyState, State
+from pyomni.server.tables import VOICE
 from pyomni.server.values import decoded
 from pyomni.voices import library
 
@@ -37,34 +40,26 @@ async def create(request: Request) -> Response:
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         fields, clip = await read_form(request, "audio_sample")
     else:
-        body = await json_body(request)
-        if not isinstance(body, dict):
-            raise BadRequest("the body is not an object, expected a JSON object")
-        fields = body
-        given = fields.get("audio_sample", fields.get("wav_b64"))
-        clip = None if given is None else decoded(given, "audio_sample")
-    name, transcript = fields.get("name"), fields.get("ref_text") or None
-    if fields.get("consent") not in (True, "true"):
-        raise BadRequest(
-            "consent is not true, expected it: a voice is kept only if its speaker agreed to that", "consent"
-        )
-    if not isinstance(name, str):
-        raise BadRequest("name is missing or not a text, expected what to call the voice", "name")
+        fields, clip = await json_body(request), None
+    check(fields, VOICE)
+    name, transcript = fields["name"], fields.get("ref_text") or None
     try:
         library.path_of(name)
     except ArgumentError as error:
         raise BadRequest(str(error), "name") from None
     if name.lower() in state.model.speakers:
         raise BadRequest(f"name {name!r} is a speaker of the model, expected another", "name")
+    given = fields.get("audio_sample") or fields.get("wav_b64")
+    if clip is None and given is not None:
+        clip = decoded(given, "audio_sample")
     if not clip:
         raise BadRequest("audio_sample is missing, expected a clip of the speaker", "audio_sample")
-    if transcript is not None and not isinstance(transcript, str):
-        raise BadRequest("ref_text is not a text, expected what the clip says", "ref_text")
     live = state.scheduler.live
     voice = await state.scheduler.between_frames(lambda: live.clone(clip, transcript, name))
     await asyncio.to_thread(library.save, name, voice)
     made = {"id": name.lower(), "name": name.lower(), "kind": "saved"}
-    return JSONResponse({**made, "object": "audio.voice"}, 201)
+    openai = {"object": "audio.voice", "type": "audio_sample", "created_at": int(time.time())}
+    return JSONResponse({**made, **openai}, 201)
 
 
 async def delete(request: Request) -> Response:
@@ -76,4 +71,4 @@ async def delete(request: Request) -> Response:
     if name not in await asyncio.to_thread(known_voices):
         raise NotFound(f"voice {name[:100]!r} is not here, expected a saved voice", "id")
     await asyncio.to_thread(library.remove, name)
-    return JSONResponse({"id": name, "object": "audio.voice", "deleted": True})
+    return JSONResponse({"id": name, "object": "audio.voice.deleted", "deleted": True})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Figure(NamedTuple):
         )
 
 
-def figure(quantity: str, detail: str, ours: NDArray, official: NDArray) -> Figure:
+def figure(quantity: str, detail: str, ours: NDArray[Any], official: NDArray[Any]) -> Figure:
     """Compare two arrays of numbers, which should have one shape."""
     b = official.astype(np.float64)
     rms, peak = float(np.sqrt((b * b).mean())), float(abs(b).max())
@@ -58,7 +58,7 @@ def figure(quantity: str, detail: str, ours: NDArray, official: NDArray) -> Figu
     return Figure(quantity, detail, float(abs(a - b).max()), rms, peak, apart)
 
 
-def share_apart(quantity: str, detail: str, ours: NDArray, official: NDArray) -> Figure:
+def share_apart(quantity: str, detail: str, ours: NDArray[Any], official: NDArray[Any]) -> Figure:
     """Compare codes: what is reached is the share of rows of the last axis but one that differ."""
     if ours.shape != official.shape:
         return figure(quantity, detail, ours, official)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from pyomni.errors import InternalError
 __all__ = ["FOLDER", "Recording", "load"]
 
 #: Arrays by name; `tests/parity/record*.py` say what is in them, and made them.
-Recording = Mapping[str, NDArray]
+Recording = Mapping[str, NDArray[Any]]
 
 FOLDER = Path(__file__).parent / "recorded"
 

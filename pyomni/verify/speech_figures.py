@@ -45,9 +45,9 @@ def greedy(ours: Ours, name: str, recording: Recording) -> Iterator[Figure]:
         yield share_apart("greedy codes", f"prompt {p}", codes, recording[f"greedy.{p}"])
 
 
-def indexed(recording: Recording, prefix: str) -> list[NDArray]:
+def indexed(recording: Recording, prefix: str) -> list[NDArray[Any]]:
     """Return the arrays ``prefix0``, ``prefix1``, ..."""
-    out: list[NDArray] = []
+    out: list[NDArray[Any]] = []
     while f"{prefix}{len(out)}" in recording:
         out.append(recording[f"{prefix}{len(out)}"])
     return out

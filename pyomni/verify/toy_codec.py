@@ -111,7 +111,7 @@ class OursEncoder:
         self._encoder = Model(self._device, self.path, "codec_encoder")
         self.n_embd = self._encoder.info.n_embd
 
-    def encode(self, samples: NDArray) -> NDArray[np.int32]:
+    def encode(self, samples: NDArray[Any]) -> NDArray[np.int32]:
         """Return a clip's codes [F, G] as a user gets them, from an encoder that did nothing before."""
         encoder = CodecEncoder(self._encoder)
         try:
@@ -119,7 +119,7 @@ class OursEncoder:
         finally:
             encoder.close()
 
-    def tapped(self, samples: NDArray) -> tuple[NDArray[np.int32], dict[str, NDArray[np.float32]]]:
+    def tapped(self, samples: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, NDArray[np.float32]]]:
         """Return a clip's codes [F, G] and its hidden rows, each [n, n_embd]."""
         encoder = CodecEncoder(self._encoder)
         try:
@@ -136,7 +136,7 @@ class OursEncoder:
     def _decoder(self) -> Model:
         return Model(self._device, self.path, "codec_decoder")
 
-    def decode(self, codes: NDArray) -> NDArray[np.float32]:
+    def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Decode codes [F, G] to float32 [F * hop]."""
         decoder = CodecDecoder(self._decoder)
         try:

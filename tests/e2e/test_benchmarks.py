@@ -75,6 +75,17 @@ def test_answers(path: Path) -> None:
     assert {"talker", "code2wav"} <= set(found["loaded_mb"])
 
 
+def test_a_server_under_load() -> None:
+    few = ("--clients", "3", "--lanes", "2", "--requests", "9", "--minutes", "5")
+    command = [sys.executable, str(SCRIPTS / "serve_load.py"), str(toy()), "--max-frames", "4", *few]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    [text] = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.splitlines()
+    found = json.loads(text)
+    assert (found["requests"], found["errors"], found["differing"]) == (9, 0, 0)
+    assert found["first_byte_ms"]["median"] <= found["whole_ms"]["p95"]
+    assert {"rss_mb", "requests_s", "commit", "machine"} <= set(found)
+
+
 def test_types_compared(tmp_path: Path) -> None:
     voice = tiny_gguf(tmp_path / "voice.gguf", hidden=256, ff=256, n_groups=4)
     said, heard = tmp_path / "said.txt", tmp_path / "calibration.txt"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import uvicorn
 from chromium import Visit, chromium
 from starlette.testclient import TestClient
@@ -17,6 +20,16 @@ from pyomni.api import load
 from pyomni.server.app import make_app
 from pyomni.server.running import config_of, listen
 from pyomni.server.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def clip() -> bytes:
+    """A second of something like a voice, as a WAV file."""
+    t = np.arange(24000) / 24000
+    pcm = 0.3 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 3 * t)) / 2
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, 24000, format="WAV")
+    return buffer.getvalue()
 
 
 @pytest.fixture

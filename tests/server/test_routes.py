@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import sys
 
 import numpy as np
 import pytest
-import soundfile
 from http_answers import decoded, error_of
 from toys import toy, variant
 
@@ -126,13 +124,12 @@ def test_the_task_is_that_of_the_model(served, task):
     assert served(kind="base").post(URL, json=body).status_code == 200
 
 
-def test_a_clip_by_its_speaker_alone_or_by_an_embedding(served):
+def test_a_clip_by_its_speaker_alone_or_by_an_embedding(served, clip):
     client = served(kind="base")
-    sample = clip()
     body = {**SAY, "max_new_tokens": 3}
-    given = {"ref_audio": base64.b64encode(sample).decode()}
+    given = {"ref_audio": base64.b64encode(clip).decode()}
     with SpeechModel(variant("base"), device="cpu", threads=1) as model:
-        row = model.clone(sample).embedding
+        row = model.clone(clip).embedding
     answers = [
         client.post(URL, json={**body, **given}),
         client.post(URL, json={**body, **given, "ref_text": "Aa.", "x_vector_only_mode": True}),
@@ -288,27 +285,19 @@ def test_batches_that_are_none(served, items):
 # --- voices -----------------------------------------------------------------------------------------------
 
 
-def clip() -> bytes:
-    t = np.arange(2 * 24000) / 24000
-    pcm = 0.3 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 3 * t)) / 2
-    buffer = io.BytesIO()
-    soundfile.write(buffer, pcm, 24000, format="WAV")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     monkeypatch.setenv("PYOMNI_VOICES", str(tmp_path / "voices"))
 
 
-def test_a_voice_is_made_used_listed_and_deleted(served, library):
+def test_a_voice_is_made_used_listed_and_deleted(served, library, clip):
     client = served(kind="base")
-    sample = base64.b64encode(clip()).decode()
+    sample = base64.b64encode(clip).decode()
     made = client.post("/v1/audio/voices", json={"name": "Ann", "consent": True, "audio_sample": sample})
     assert made.status_code == 201, made.text
     assert made.json()["id"] == "ann"
     form = {"name": "Bea", "consent": "true"}
-    made = client.post("/v1/audio/voices", data=form, files={"audio_sample": ("b.wav", clip())})
+    made = client.post("/v1/audio/voices", data=form, files={"audio_sample": ("b.wav", clip)})
     assert made.status_code == 201, made.text
     assert [v["id"] for v in client.get("/v1/audio/voices").json()["voices"]] == ["ann", "bea"]
     body = {**SAY, "max_new_tokens": 3}
@@ -334,8 +323,8 @@ def test_a_voice_is_made_used_listed_and_deleted(served, library):
         ({"ref_text": 4}, "ref_text"),
     ],
 )
-def test_voices_that_are_refused(served, library, change, param):
-    good = {"name": "ann", "consent": True, "audio_sample": base64.b64encode(clip()).decode()}
+def test_voices_that_are_refused(served, library, clip, change, param):
+    good = {"name": "ann", "consent": True, "audio_sample": base64.b64encode(clip).decode()}
     client = served(kind="base")
     error = error_of(client.post("/v1/audio/voices", json={**good, **change}), 400)
     assert error["param"] == param
