@@ -24,22 +24,18 @@ class Sentences:
     def feed(self, text: str) -> list[Piece]:
         """Take some text, and return the sentences that are complete by now."""
         self._text += text
-        if (
-            len(self._text) - self._seen <= self._seen // 64
-        ):  # what has no end is not read over for each letter
+        if len(self._text) - self._seen <= self._seen // 64:  # what has no end is not read for each letter
             return []
         found = sentences(self._text)
-        whole = found[:-1]
-        if whole and not KNOWN.match(found[-1].text) and not ENDED.search(whole[-1].text):
-            whole.pop()
-        if whole:
-            rest = found[len(whole) :]
-            at = len(self._text)
-            for piece in reversed(rest):
-                at = self._text.rindex(piece.text, 0, at)
-            self._text = self._text[at:]
+        at, n = len(self._text), len(found)
+        while n > 1:
+            n -= 1
+            at = self._text.rindex(found[n].text, 0, at)
+            if KNOWN.match(self._text, at) or ENDED.search(found[n - 1].text):
+                self._text, self._seen = self._text[at:], len(self._text) - at
+                return found[:n]
         self._seen = len(self._text)
-        return whole
+        return []
 
     def finish(self) -> list[Piece]:
         """Return the sentences of what is left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 
 from pyomni.server.state import State
@@ -12,7 +13,8 @@ from pyomni.server.wyoming.talk import Talk
 
 __all__ = ["Door"]
 
-#: Connections at once: one each for what is spoken, what waits, and as many again that only listen.
+LOG = logging.getLogger("pyomni.server")
+#: Connections at once.
 MOST = 256
 
 
@@ -32,19 +34,26 @@ class Door:
         """Take no more clients, let what is spoken end within some seconds, and hang up."""
         if self._server is not None:
             self._server.close()
-        busy = [task for task, talk in self._talks.items() if not talk.idle]
-        if busy:
-            await asyncio.wait(busy, timeout=seconds)
-        await ended(*self._talks)
+        left = list(self._talks)
+        for task, talk in self._talks.items():
+            if talk.idle:
+                task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=seconds)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
-    async def _come_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _come_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._talks) >= MOST:
             writer.close()
             return
         talk = Talk(self._state, reader, writer)
         task = asyncio.ensure_future(talk.run())
         self._talks[task] = talk
-        try:
-            await task
-        finally:
-            del self._talks[task]
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        del self._talks[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("a Wyoming client was failed", exc_info=error)

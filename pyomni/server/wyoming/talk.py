@@ -3,8 +3,8 @@
 A text that comes in pieces is spoken sentence by sentence, each once the next has begun. Only where the model
 makes the voice up for each text is all of it awaited, as the voice would be another with every sentence.
 
-What fails is said in an event, and ends the connection: Home Assistant waits for the end of the sound, however
-long that takes.
+What fails is said in an event, and ends the connection: Home Assistant waits for the end of the sound for as
+long as that is open.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ __all__ = ["Talk"]
 LOG = logging.getLogger("pyomni.server")
 #: Texts of one client that may wait for the one before them.
 MOST = 32
+#: Seconds that a client is given to hang up after an error.
+PATIENCE_S = 2.0
 
 
 @dataclass
@@ -103,9 +105,11 @@ class Talk:
         tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._speak_all())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done() and (error := task.exception()) is not None:
-                    await self._say(error)
+            errors = [error for task in tasks if task.done() and (error := task.exception()) is not None]
+            await ended(*tasks)
+            if errors:
+                await self._say(errors[0])
+                await self._hear_out()
         finally:
             await ended(*tasks)
             self._writer.close()
@@ -208,12 +212,21 @@ class Talk:
         with contextlib.suppress(ConnectionError, TooLate):
             await self._write(Error(text=words, code=failure.code).event())
 
+    async def _hear_out(self) -> None:
+        """Let the client hang up first: closing with something unread takes back what was said last."""
+
+        async def drop() -> None:
+            self._writer.write_eof()
+            while await self._reader.read(1 << 16):
+                pass
+
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(drop(), PATIENCE_S)
+
     async def _write(self, event: Event) -> None:
         """Send an event; a client that does not read is waited for until the deadline."""
         async with self._writing:
             try:
                 await asyncio.wait_for(async_write_event(event, self._writer), self._state.settings.deadline)
             except asyncio.TimeoutError:
-                raise TooLate(
-                    "the client did not read by the deadline, expected it to take its sound"
-                ) from None
+                raise TooLate("the client did not read by the deadline, expected it to") from None
