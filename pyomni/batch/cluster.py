@@ -1,13 +1,17 @@
 """The same batch over a Ray cluster: a model on each node, and one process that reads, hands out and writes.
 
-Plain actors rather than Ray Data: a record is done when its line is in the manifest, so what a lost node had is known
-without lineage, each result is written as it comes, and a node gets one model for sure. Nodes need pyomni, and the
-model where this machine has it; the records, the clips and the folder are needed here alone.
+Plain actors rather than Ray Data: a record is done when its line is in the manifest, so what a lost node had
+is known without lineage, each result is written as it comes, and a node gets one model for sure. Nodes need
+pyomni, and the model where this machine has it; records, clips and folder are needed here alone.
 """
 
 from __future__ import annotations
 
+import logging
+import signal
+import socket
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,8 +28,10 @@ from pyomni.errors import AudioError, ClusterError, PyOmniError
 
 __all__ = ["connected", "run"]
 
-#: Records a node gets at once, for each of its lanes: what is lost with it, and how seldom its lanes run empty.
+#: Records a node gets at once, for each of its lanes: fewer are lost with it, more keep the lanes full.
 ROUNDS = 4
+#: Seconds that a cluster's head is given to answer at first.
+PATIENCE_S = 10.0
 Found = dict[str, Any] | PyOmniError
 
 
@@ -37,7 +43,7 @@ class Speaker:
         self._model: Any = None
 
     def open(self) -> str | PyOmniError:
-        """Open the model, and return its fingerprint; an error is returned, as Ray would wrap what is raised."""
+        """Open the model, and return its fingerprint, or the error: Ray would wrap what is raised."""
         from pyomni.api import SpeechModel, model_path
 
         try:
@@ -46,11 +52,17 @@ class Speaker:
             return _plain(error)
         return str(self._model.fingerprint)
 
-    def speak(self, wanted: list[Wanted], format: str) -> list[tuple[Found, bytes]]:  # noqa: A002
+    def speak(self, wanted: list[Wanted], kind: str) -> list[tuple[Found, bytes]] | PyOmniError:
         """Return the line of each record and its file, or its error, in the order they were asked for."""
+        try:
+            return self._speak(wanted, kind)
+        except PyOmniError as error:  # of them all: memory ran out, say
+            return _plain(error)
+
+    def _speak(self, wanted: list[Wanted], kind: str) -> list[tuple[Found, bytes]]:
         found: dict[str, tuple[Found, bytes]] = {}
         with tempfile.TemporaryDirectory(prefix="pyomni-batch-") as folder:
-            for one, line in speak_wanted(self._model, wanted, Path(folder), format):
+            for one, line in speak_wanted(self._model, wanted, Path(folder), kind):
                 if isinstance(line, PyOmniError):
                     found[one.record.id] = (_plain(line), b"")
                 else:
@@ -81,14 +93,20 @@ def connected(address: str) -> Iterator[None]:
     """
     import ray
 
+    before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        host, colon, port = address.rpartition(":")
+        if colon and "://" not in host:  # Ray itself would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ClusterError(
             f"Ray cluster {address!r} cannot be reached, expected the address of its head, or auto: {reason}"
         ) from None
     try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray's own would end the program without a word
         yield
     finally:
         ray.shutdown()
@@ -147,11 +165,9 @@ def run(
                     work = Work(folder, format, _checked(node, answer), clips, on_progress)
                     todo = work.wanted(records)
                 elif not node.ready and _checked(node, answer) != work.model_hash:
-                    raise ClusterError(
-                        f"node {node.address} has another model, expected the same on all nodes"
-                    )
+                    raise ClusterError(f"node {node.address} has another model, expected one and the same")
                 elif node.ready:
-                    _take(work, node.given, answer)
+                    _take(work, node.given, _checked(node, answer))
                 node.ready, node.given = True, []
                 idle.append(node)
             while work is not None and idle:
@@ -196,11 +212,12 @@ def _next(again: deque[Wanted], todo: Iterator[Wanted], work: Work) -> Iterator[
     for one in todo:
         if isinstance(one.clip, Path):
             try:
-                one = one._replace(clip=one.clip.read_bytes())
+                data = one.clip.read_bytes()
             except OSError as error:
-                reason = f"{one.clip}: {error.strerror or error}, expected an audio clip"
+                reason = f"{one.clip!s}: {error.strerror or error}, expected an audio clip"
                 work.take(one.record, one.key, AudioError(reason))
                 continue
+            one = one._replace(clip=data)
         yield one
 
 
@@ -212,7 +229,8 @@ def _take(work: Work, given: list[Wanted], answer: list[tuple[Found, bytes]]) ->
         work.take(one.record, one.key, found)
 
 
-def _checked(node: Node, answer: str | PyOmniError) -> str:
+def _checked(node: Node, answer: Any) -> Any:
+    """Return what a node answers, unless that is an error."""
     if isinstance(answer, PyOmniError):
         raise type(answer)(f"node {node.address}: {answer}")
     return answer

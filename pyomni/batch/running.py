@@ -132,7 +132,7 @@ def speak_wanted(
     folder: Path,
     format: str,  # noqa: A002
 ) -> Iterator[tuple[Wanted, dict[str, Any] | PyOmniError]]:
-    """Speak records on all lanes, and yield each with its line of the manifest, its file written, or its error."""
+    """Speak records on all lanes, and yield each with its line, once its file is written, or its error."""
     taken: deque[Wanted] = deque()  # those whose speech is to come, in order
     failed: deque[tuple[Wanted, PyOmniError]] = deque()
 

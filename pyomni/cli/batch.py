@@ -64,7 +64,7 @@ def add(verbs: Any) -> None:
     p.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="speak on all nodes of this Ray cluster: HOST:PORT of its head, or auto (pip install 'pyomni[ray]')",
+        help="speak on all nodes of a Ray cluster: HOST:PORT of its head, or auto (docs/batch.md)",
     )
     flags(p)
     voice_flags(p)
@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         if args.ray is not None:
             stack.enter_context(_cluster(args.ray))
         folder = stack.enter_context(Folder(args.output))
+        speak: Callable[..., Done]
         if args.ray is None:
             speak = partial(speak_all, stack.enter_context(open_model(args, lanes=args.lanes)))
         else:
