@@ -1,7 +1,7 @@
 """The HTTP server on Ray Serve: ``serve run deploy.ray_serve:app``, from the root of the project.
 
-Each replica opens the model ``PYOMNI_MODEL`` names and answers all routes of `pyomni serve`. Voices are those of the
-replica's machine. Without ``PYOMNI_API_KEY`` only this machine is answered.
+Each replica opens the model that ``PYOMNI_MODEL`` names and answers all routes of `pyomni serve`. Voices are
+those of the replica's machine. Without ``PYOMNI_API_KEY`` only this machine is answered.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Speech:
 
     def check_health(self) -> None:
         """Raise once the model cannot speak any more, so that Ray Serve starts another."""
-        state = getattr(getattr(self, "_asgi_app", None), "state", None)
-        if state is not None and not state.pyomni.scheduler.ready:
+        application: Any = self.app  # type: ignore[attr-defined] # of what `ingress` makes of this class
+        if not application.state.pyomni.scheduler.ready:
             raise RuntimeError("the model does not speak any more")
 
 
