@@ -16,6 +16,7 @@ from toys import toy
 from pyomni.api import SpeechModel
 from pyomni.audio.wav import to_int16
 from pyomni.options import SpeechOptions
+from pyomni.server.running import listen
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,13 +31,17 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     monkeypatch.setenv("PYOMNI_MODEL", str(toy()))
     monkeypatch.setenv("PYOMNI_THREADS", "1")
+    for what in ("READY_CHECK", "HEALTH_CHECK"):  # a busy machine takes longer to start it than Ray waits
+        monkeypatch.setenv(f"RAY_SERVE_PROXY_{what}_TIMEOUT_S", "120")
     ray.init(num_cpus=2, object_store_memory=80 << 20, include_dashboard=False, log_to_driver=False)
     try:
         from deploy.ray_serve import app
 
-        serve.start(http_options={"host": "127.0.0.1", "port": 0})
+        with listen("127.0.0.1", 0) as sock:
+            port = sock.getsockname()[1]
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
         serve.run(app)
-        yield f"http://127.0.0.1:{serve.context._get_global_client().http_config.port}"
+        yield f"http://127.0.0.1:{port}"
     finally:
         serve.shutdown()
         ray.shutdown()
