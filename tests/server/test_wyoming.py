@@ -344,3 +344,11 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["serve", "-m", str(toy()), "--wyoming-port", "0"]) == 4
     assert "pip install 'pyomni[server,wyoming]'" in capsys.readouterr().err
+
+
+def test_a_model_that_converses_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tiny_omni import omni_gguf
+
+    path = omni_gguf(tmp_path / "omni.gguf")
+    assert main(["serve", "-m", str(path), "--port", "0", "--wyoming-port", "0"]) == 3
+    assert "expected one that speaks texts for Wyoming" in capsys.readouterr().err

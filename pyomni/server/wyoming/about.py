@@ -8,25 +8,14 @@ from wyoming.info import Attribution, Info, TtsProgram, TtsVoice
 
 from pyomni import __version__
 from pyomni.server.failures import BadRequest
-from pyomni.server.fields import OPTIONS, known_voices
+from pyomni.server.fields import OPTIONS
+from pyomni.server.names import LANGUAGES, known_voices
 from pyomni.server.state import State
 
 __all__ = ["fields_of", "info"]
 
-#: Languages of the models as Home Assistant calls them; dialects have no tag that it knows.
-TAGS = {
-    "chinese": "zh",
-    "english": "en",
-    "french": "fr",
-    "german": "de",
-    "italian": "it",
-    "japanese": "ja",
-    "korean": "ko",
-    "portuguese": "pt",
-    "russian": "ru",
-    "spanish": "es",
-}
-NAMES = {tag: name for name, tag in TAGS.items()}
+#: Tags of languages, as Home Assistant has them; dialects have none that it knows.
+TAGS = {name: tag for tag, name in LANGUAGES.items()}
 #: Fields beside those of Wyoming, with the names they have over HTTP.
 MORE = (*OPTIONS, "instructions")
 
@@ -76,7 +65,7 @@ def fields_of(data: dict[str, Any], state: State) -> dict[str, Any]:
     language = voice.get("language")
     if isinstance(language, str):
         tag = language.replace("_", "-").split("-")[0].lower()
-        language = NAMES.get(tag, language)
+        language = LANGUAGES.get(tag, language)
     if language is not None:
         fields["language"] = language
     return fields

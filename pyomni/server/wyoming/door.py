@@ -7,7 +7,6 @@ import logging
 import socket
 
 from pyomni.server.state import State
-from pyomni.server.ticket import ended
 from pyomni.server.wyoming.events import LINE
 from pyomni.server.wyoming.talk import Talk
 

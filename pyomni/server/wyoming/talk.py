@@ -29,10 +29,11 @@ from pyomni.audio.wav import to_int16
 from pyomni.errors import AudioError
 from pyomni.pipelines.long import part_seed
 from pyomni.server.failures import BUG, BadRequest, Busy, TooLarge, TooLate, failure_of
-from pyomni.server.fields import read_speech
+from pyomni.server.fields import read_manner
 from pyomni.server.job import Job
 from pyomni.server.state import State
 from pyomni.server.ticket import ended
+from pyomni.server.values import text_of
 from pyomni.server.wyoming.about import fields_of, info
 from pyomni.server.wyoming.events import read_event
 from pyomni.text.sentences import Sentences
@@ -145,21 +146,16 @@ class Talk:
         if self._waiting.qsize() >= MOST:
             raise Busy(f"{MOST} texts wait already, expected one after the other")
         state = self._state
-        body = {**fields_of(data, state), "input": "a text"}
-        request = read_speech(body, state.model.speakers, [state.name], state.settings.max_chars).request
+        request = read_manner(fields_of(data, state), state.served, "").request
         one_by_one = streamed and state.scheduler.live.keeps_voice(request)
         asked = Asked(request, Sentences() if one_by_one else None, streamed)
         self._waiting.put_nowait(asked)
         return asked
 
     def _text(self, data: dict[str, Any], before: int = 0) -> str:
-        text, most = data.get("text"), self._state.settings.max_chars
-        if not isinstance(text, str):
-            raise BadRequest("text is missing or not a text, expected what to say", "text")
+        text, most = text_of(data, "text", needed=True) or "", self._state.settings.max_chars
         if before + len(text) > most:
             raise TooLarge(f"text has more than {most} characters, expected at most so many", "text")
-        if any("\ud800" <= c <= "\udfff" for c in text):
-            raise BadRequest("text has half of a surrogate pair, expected text", "text")
         return text
 
     async def _speak_all(self) -> None:
