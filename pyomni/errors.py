@@ -11,6 +11,7 @@ __all__ = [
     "ArgumentError",
     "AudioError",
     "Cancelled",
+    "ClusterError",
     "ContextFull",
     "DownloadError",
     "ImageError",
@@ -94,6 +95,10 @@ class ImageError(PyOmniError, ValueError):
 
 class VideoError(PyOmniError, ValueError):
     """A video is not usable: a file that is none, without frames, of a size that cannot be."""
+
+
+class ClusterError(PyOmniError, ConnectionError):
+    """A Ray cluster cannot be reached, or has no node left that speaks."""
 
 
 class InternalError(PyOmniError, RuntimeError):

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyomni.api.many import Prepared, SpeechRequest
+from pyomni.api.planning import find_voice
 from pyomni.pipelines.blocks import Blocks
 from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.feed import Feed
@@ -71,6 +72,10 @@ class Live:
             part = replace(script.parts[0], plan=replace(plan, options=options, arriving=arriving))
             script = replace(script, parts=(part,))
         return Prepared(script, issue)
+
+    def keeps_voice(self, request: SpeechRequest) -> bool:
+        """Whether texts spoken one by one have the same voice; raises where there is no such voice."""
+        return not find_voice(self._engine.meta, request.voice).made_up
 
     def use(self) -> AbstractContextManager[None]:
         """Hold the model; raises `SessionBusy` where another caller does."""

@@ -78,7 +78,7 @@ class Planner:
             text = joined(pieces)
         ids = prompt.text_ids(self._tokenizer, text)
         parts = self._parts(self._tokenizer, text, ids, options.split or "auto")
-        if manner.made_up and options.split != "sentences":
+        if manner.who.made_up and options.split != "sentences":
             parts = _with_short_lead(self._tokenizer, parts)
         if len(parts) < 2:
             plan = manner.plan(ids, text)
@@ -153,11 +153,6 @@ class Manner:
     who: Voice
     lay_out: Callable[..., PromptLayout]
     reference: prompt.Reference | None
-
-    @property
-    def made_up(self) -> bool:
-        """Whether the voice is in no prompt, but made up by the model for each."""
-        return self.who.kind in ("design", "none")
 
     def plan(self, ids: Sequence[int], text: str, **changes: Any) -> Plan:
         """Lay out a text that is all there; `changes` replace options."""
@@ -257,7 +252,7 @@ class Manner:
                 n = min(settings.max_frames, most)
                 settings = replace(settings, max_frames=n, min_frames=min(settings.min_frames, n))
                 plan = replace(plan, options=settings)
-            after = partial(self.plan_after, lead, plan, ids) if self.made_up and index else None
+            after = partial(self.plan_after, lead, plan, ids) if self.who.made_up and index else None
             parts.append(Part(plan, piece.text, options.pause_after(piece.end), after))
         return Script(tuple(parts), seed, most)
 

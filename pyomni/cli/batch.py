@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +21,10 @@ from pyomni.cli.common import (
     check_clone_flags,
     count,
     flags,
+    message,
     open_model,
     print_json,
+    say_default,
 )
 from pyomni.cli.speech_flags import part_flags, sampling_flags, speech_options, voice_flags
 
@@ -56,6 +61,11 @@ def add(verbs: Any) -> None:
     p.add_argument(
         "--lanes", type=count, default=4, metavar="N", help="texts that are decoded together (default 4)"
     )
+    p.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="speak on all nodes of a Ray cluster: HOST:PORT of its head, or auto (docs/batch.md)",
+    )
     flags(p)
     voice_flags(p)
     sampling_flags(p)
@@ -82,8 +92,14 @@ def run(args: argparse.Namespace) -> int:
     done = Done()
     with ExitStack() as stack:
         lines, clips = stack.enter_context(_lines(args.input))
+        if args.ray is not None:
+            stack.enter_context(_cluster(args.ray))
         folder = stack.enter_context(Folder(args.output))
-        model = stack.enter_context(open_model(args, lanes=args.lanes))
+        speak: Callable[..., Done]
+        if args.ray is None:
+            speak = partial(speak_all, stack.enter_context(open_model(args, lanes=args.lanes)))
+        else:
+            speak = _on_nodes(args)
         bar = stack.enter_context(_bar(show=not args.quiet and not args.json))
 
         def told(now: Done) -> None:
@@ -93,8 +109,7 @@ def run(args: argparse.Namespace) -> int:
             bar.update(now.spoken + now.before + now.failed - bar.n)
 
         try:
-            done = speak_all(
-                model,
+            done = speak(
                 read_records(lines, defaults),
                 folder,
                 format=args.format,
@@ -106,6 +121,31 @@ def run(args: argparse.Namespace) -> int:
                 INTERRUPTED, f"interrupted after {_said(done)}: the same command goes on from there"
             ) from None
     return _report(args, done)
+
+
+def _cluster(address: str) -> AbstractContextManager[None]:
+    """Connect to a cluster."""
+    if importlib.util.find_spec("ray") is None:
+        raise CliError(INPUT, "ray is not installed, expected it for --ray: pip install 'pyomni[ray]'")
+    from pyomni.batch.cluster import connected
+
+    return connected(address)
+
+
+def _on_nodes(args: argparse.Namespace) -> Callable[..., Done]:
+    """Return what speaks on the nodes of a cluster, which find the model where this machine has it."""
+    from pyomni.batch.cluster import run as speak_over
+
+    say_default(args)
+    model = args.model or os.environ.get("PYOMNI_MODEL") or None
+    if model is not None and Path(model).exists():
+        model = str(Path(model).resolve())
+    options = {"device": args.device, "threads": args.threads, "lanes": args.lanes}
+
+    def lost(address: str) -> None:
+        message(args, f"node {address} was lost: others speak what it had")
+
+    return partial(speak_over, model, options=options, on_lost=lost)
 
 
 def _said(done: Done) -> str:

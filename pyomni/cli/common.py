@@ -16,6 +16,7 @@ from pyomni.errors import (
     ArgumentError,
     AudioError,
     Cancelled,
+    ClusterError,
     ContextFull,
     ImageError,
     ModelFileError,
@@ -39,7 +40,7 @@ FILE_TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4
 
 #: First match wins; anything else is a bug and ends with 1.
 EXIT_CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
-    ((OutOfMemory, OutputFileError), RESOURCE),
+    ((OutOfMemory, OutputFileError, ClusterError), RESOURCE),
     ((ModelFileError, ModelFormatError, UnsupportedModel), MODEL),
     ((ArgumentError, AudioError, ContextFull, ImageError, VideoError), INPUT),
     ((KeyboardInterrupt, Cancelled), INTERRUPTED),
@@ -187,6 +188,12 @@ def report_files(args: argparse.Namespace, files: Sequence[Path]) -> None:
             print(f"{name}: {n_bytes / 1e6:.1f} MB, {args.type}")
 
 
+def say_default(args: argparse.Namespace) -> None:
+    """Say so where no model was given and the packaged voice speaks."""
+    if args.model is None and not os.environ.get("PYOMNI_MODEL"):
+        message(args, "no model given (-m or $PYOMNI_MODEL): using the small English voice in the package")
+
+
 def open_model(
     args: argparse.Namespace, lanes: int = 1, components: tuple[str, ...] | None = None
 ) -> SpeechModel:
@@ -194,8 +201,7 @@ def open_model(
     from pyomni.api import COMPONENTS, SpeechModel, model_path
 
     path = model_path(args.model)
-    if args.model is None and not os.environ.get("PYOMNI_MODEL"):
-        message(args, "no model given (-m or $PYOMNI_MODEL): using the small English voice in the package")
+    say_default(args)
     # what is left to be wrong in the arguments is the device
     with blame(RESOURCE), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PrecisionWarning)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import socket
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from pyomni.cli.common import (
@@ -24,6 +27,7 @@ from pyomni.cli.common import (
 EXAMPLE = """\
 examples:
   pyomni serve -m model.gguf --lanes 4
+  pyomni serve -m model.gguf --wyoming-port 10200
   curl http://127.0.0.1:8080/v1/audio/speech -d '{"input": "Hello there."}' -o hello.mp3
   pyomni serve -m omni.gguf        # /v1/chat/completions, /v1/audio/transcriptions
 
@@ -97,6 +101,16 @@ def add(verbs: Any) -> None:
     )
     omni_flags(p)
     precision_flag(p)
+    wyoming = p.add_argument_group("Wyoming, for Home Assistant (docs/home-assistant.md)")
+    wyoming.add_argument(
+        "--wyoming-port", type=int, metavar="N", help="listen there too, usually on 10200; 0 takes a free one"
+    )
+    wyoming.add_argument(
+        "--wyoming-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address for it (default 127.0.0.1); the protocol has no key: whoever reaches it may use it",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,12 +118,16 @@ def run(args: argparse.Namespace) -> int:
     from pyomni.api import model_path
     from pyomni.metadata import is_omni
 
+    extra = "server" if args.wyoming_port is None else "server,wyoming"
     try:
         from pyomni.server.running import listen, serve
         from pyomni.server.settings import Settings
+
+        if args.wyoming_port is not None:
+            importlib.import_module("pyomni.server.wyoming.door")
     except ModuleNotFoundError as error:
         raise CliError(
-            INPUT, f"{error.name} is not installed, expected it to serve: pip install 'pyomni[server]'"
+            INPUT, f"{error.name} is not installed, expected it to serve: pip install 'pyomni[{extra}]'"
         ) from None
     settings = Settings(
         api_key=args.api_key or os.environ.get("PYOMNI_API_KEY") or None,
@@ -130,19 +148,28 @@ def run(args: argparse.Namespace) -> int:
     with blame(USAGE):
         settings.check_host(args.host)
         sock = listen(args.host, args.port)
+        wyoming = None if args.wyoming_port is None else listen(args.wyoming_host, args.wyoming_port)
     host, port = sock.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    about = {"address": _address("http", sock), "host": host, "port": port, "model": path.name}
+    if wyoming is not None:
+        about["wyoming"] = _address("tcp", wyoming)
 
     def ready() -> None:
         if args.json:
-            print_json({"address": address, "host": host, "port": port, "model": path.name})
+            print_json(about)
         elif not args.quiet:
-            print(f"{path.name}: listening on {address}")
+            also = f" and {about['wyoming']} (Wyoming)" if wyoming is not None else ""
+            print(f"{path.name}: listening on {about['address']}{also}")
         sys.stdout.flush()
 
-    with sock, opened(args, lanes=args.lanes) as model:
-        serve(model, settings, sock, ready)
+    with sock, wyoming or nullcontext(), opened(args, lanes=args.lanes) as model:
+        serve(model, settings, sock, ready, wyoming)
     return 0
+
+
+def _address(scheme: str, sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _seconds(text: str) -> float:

@@ -22,15 +22,13 @@ from pyomni.server.encoding import Encoder
 from pyomni.server.failures import said_of
 from pyomni.server.job import Job
 from pyomni.server.tables import FORMATS
-from pyomni.server.ticket import Ticket
+from pyomni.server.ticket import Ticket, ended
 
 __all__ = ["OfJob", "Streamed", "audio_headers", "collected", "sse_event", "unless_gone"]
 
 F32 = npt.NDArray[np.float32]
 T = TypeVar("T")
 LOG = logging.getLogger("pyomni.server")
-#: Seconds until work that goes on is cancelled again: less than a frame takes to be heard.
-AGAIN_S = 0.05
 
 
 def audio_headers(kind: str, sample_rate: int) -> dict[str, str]:
@@ -64,11 +62,7 @@ async def unless_gone(request: Request, work: Callable[[], Awaitable[T]]) -> T:
             raise Cancelled("the client is gone")
         return task.result()
     finally:
-        watcher.cancel()
-        while not task.done():  # before Python 3.12, wait_for may swallow a cancellation as a block comes
-            task.cancel()
-            await asyncio.wait({task}, timeout=AGAIN_S)
-        await asyncio.gather(task, watcher, return_exceptions=True)
+        await ended(watcher, task)
 
 
 async def collected(job: Job) -> F32:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pyomni.server.failures import BadRequest, NotFound
 from pyomni.server.values import kind_of, text_of
 
-__all__ = ["ALIASES", "Served", "check_task", "known_voices", "language_of_model", "voice_of"]
+__all__ = ["ALIASES", "LANGUAGES", "Served", "check_task", "known_voices", "language_of_model", "voice_of"]
 
 #: Names of OpenAI's models, which any model here answers to.
 ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")

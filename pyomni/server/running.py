@@ -6,14 +6,19 @@ import asyncio
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
 
 from pyomni.api import OmniModel, SpeechModel
-from pyomni.errors import ArgumentError
+from pyomni.errors import ArgumentError, UnsupportedModel
 from pyomni.server.app import make_app
 from pyomni.server.settings import Settings
+from pyomni.server.state import AnyState, State
+
+if TYPE_CHECKING:
+    from pyomni.server.wyoming.door import Door
 
 __all__ = ["config_of", "listen", "serve"]
 
@@ -61,6 +66,7 @@ def serve(
     settings: Settings,
     sock: socket.socket,
     on_ready: Callable[[], None] = lambda: None,
+    wyoming: socket.socket | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what runs, for `Settings.drain` seconds at most.
 
@@ -68,12 +74,20 @@ def serve(
     ----------
     on_ready : callable
         Called once requests are taken.
+    wyoming : socket, optional
+        Where clients that speak Wyoming come in; needs the package of that name.
     """
     app = make_app(model, settings)
-    scheduler = app.state.pyomni.scheduler
+    state: AnyState = app.state.pyomni
+    scheduler, door = state.scheduler, None
     try:
-        config = config_of(app, settings)
-        asyncio.run(_Server(config, scheduler.drain, on_ready).serve([sock]))
+        if wyoming is not None:
+            from pyomni.server.wyoming.door import Door
+
+            if not isinstance(state, State):
+                raise UnsupportedModel("the model converses, expected one that speaks texts for Wyoming")
+            door = Door(state, wyoming)
+        asyncio.run(_Server(config_of(app, settings), state, on_ready, door).serve([sock]))
     except KeyboardInterrupt:
         pass  # uvicorn raises the signal that stopped it again, once all is done
     finally:
@@ -84,17 +98,26 @@ class _Server(uvicorn.Server):
     """One that says when it begins and refuses new work as soon as it is told to stop."""
 
     def __init__(
-        self, config: uvicorn.Config, drain: Callable[[], None], on_ready: Callable[[], None]
+        self, config: uvicorn.Config, state: AnyState, on_ready: Callable[[], None], door: Door | None
     ) -> None:
         super().__init__(config)
-        self._drain, self._on_ready = drain, on_ready
+        self._state, self._on_ready, self._door = state, on_ready, door
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin."""
         await super().startup(sockets)
+        if self._door is not None:
+            await self._door.open()
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what runs."""
+        ends = [super().shutdown(sockets)]
+        if self._door is not None:
+            ends.append(self._door.close(self._state.settings.drain))
+        await asyncio.gather(*ends)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""
-        self._drain()
+        self._state.scheduler.drain()
         super().handle_exit(sig, frame)

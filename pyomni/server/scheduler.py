@@ -50,8 +50,14 @@ class Scheduler(Worker[Job]):
         self._heard = 0  # of the news
         self._start("pyomni-speech")
 
-    def submit(self, prepared: Prepared, seconds: float) -> Job:
+    def submit(self, prepared: Prepared, seconds: float, *, goes_on: bool = False) -> Job:
         """Queue what `Live.prepare` returned; call it in the event loop that reads the job.
+
+        Parameters
+        ----------
+        goes_on : bool
+            It is a part of an answer that was begun: it is taken though the queue is full or the server
+            stops.
 
         Raises
         ------
@@ -62,7 +68,7 @@ class Scheduler(Worker[Job]):
         """
         job = Job(prepared, time.monotonic() + seconds, self._tell)
         with self._changed:
-            self._check_place()
+            self._check_place(goes_on)
             self._queue(job)
         return job
 

@@ -6,13 +6,24 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pyomni.server.failures import TooLate
 
-__all__ = ["Ticket"]
+__all__ = ["Ticket", "ended"]
 
 T = TypeVar("T")
+#: Seconds until work that goes on is cancelled again: less than a frame takes to be heard.
+AGAIN_S = 0.05
+
+
+async def ended(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks and wait until they have ended, however they end."""
+    for task in tasks:
+        while not task.done():  # before Python 3.12, wait_for may swallow a cancellation as a block comes
+            task.cancel()
+            await asyncio.wait({task}, timeout=AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Ticket(Generic[T]):

@@ -69,8 +69,8 @@ class Worker(Generic[J]):
                 self._check_open()
                 if len(self._errands) >= self._most:
                     raise Busy(f"{len(self._errands)} clips wait already, expected fewer; try again later")
-            elif self._closed or not self._thread.is_alive():
-                raise Draining("the server is stopping, expected another to be asked")
+            else:
+                self._check_open(goes_on=True)
             self._errands.append((errand, future))
             self._tell()
         return await asyncio.wrap_future(future)
@@ -107,15 +107,18 @@ class Worker(Generic[J]):
 
     # -- the queue --------------------------------------------------
 
-    def _check_open(self) -> None:
-        if self._draining or not self._thread.is_alive():
+    def _check_open(self, goes_on: bool = False) -> None:
+        if self._closed or not self._thread.is_alive() or (self._draining and not goes_on):
             raise Draining("the server is stopping, expected another to be asked")
 
-    def _check_place(self) -> None:
-        """Raise where a new job has no place; call it with `_changed` held."""
-        self._check_open()
+    def _check_place(self, goes_on: bool = False) -> None:
+        """Raise where a new job has no place; call it with `_changed` held.
+
+        What goes on with an answer that was begun has one though the queue is full or the server stops.
+        """
+        self._check_open(goes_on)
         n = len(self._waiting) + self._n_coming
-        if n >= self._most + self._lanes - len(self._running):
+        if n >= self._most + self._lanes - len(self._running) and not goes_on:
             raise Busy(f"{n} requests wait already, expected fewer; try again later")
 
     def _queue(self, job: J) -> None:

@@ -14,7 +14,7 @@ from pyomni.errors import ArgumentError
 from pyomni.text.abbreviations import BEFORE_MORE, MAYBE_LAST, NUMBERED, STARTERS
 from pyomni.text.incremental import starts_anew
 
-__all__ = ["ENDS", "Piece", "sentences", "split"]
+__all__ = ["ENDED", "ENDS", "Piece", "sentences", "split"]
 
 #: What a piece may end with, the strongest first: of these only the first two ask for a pause.
 ENDS = ("paragraph", "sentence", "clause", "word")
@@ -28,6 +28,8 @@ STOPS = ".!?…"
 _BREAK = r"(?:\r\n|\r(?!\n)|\n)"
 PARAGRAPH = re.compile(rf"\s*(?:{_BREAK}[ \t\f\v]*{_BREAK}|\u2029|\f)\s*")
 END = re.compile(rf"[{FULL}{STOPS}]+{CLOSERS}*")
+#: What ends a sentence whatever follows.
+ENDED = re.compile(rf"[{FULL}]{CLOSERS}*$")
 CLAUSE = re.compile(rf"[,;:—–]+{CLOSERS}*(?=\s)|\s[-—–](?=\s)|[、，；：]+{CLOSERS}*")
 SPACE = re.compile(r"\s+")
 LAST_WORD = re.compile(r"[^\s\"'“”‘’«»()\[\]{}—–/]*$")

@@ -171,6 +171,11 @@ class Voice:
         return self.codes is not None
 
     @property
+    def made_up(self) -> bool:
+        """Whether it is in no prompt, but made up by the model for each."""
+        return self.kind in ("design", "none")
+
+    @property
     def digest(self) -> str:
         """Hash of everything that is heard: all but the name of a clone or a design."""
         digest = hashlib.sha256(f"{self.family}\0{self.kind}\0".encode())
