@@ -2,6 +2,7 @@
 #include "kernels/matvec.h"
 
 #include "kernels/cpu.h"
+#include "kernels/panel.h"
 
 #include "ggml-cpu.h"
 #include "ggml.h"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 namespace omni {
 
@@ -189,15 +191,16 @@ matvec matvec_scalar(int32_t type) {
 
 matvec find_matvec(int32_t type, int64_t n_in) {
     matvec m = {type, 1, nullptr, nullptr, nullptr};
-    if (at_least(cpu_variant::avx512)) {
-        m = matvec_avx512(type);
-    }
-    if (!m.multiply && at_least(cpu_variant::avx2)) {
-        m = matvec_avx2(type);
-    }
+    using maker = matvec (*)(int32_t);
+    const bool wide = at_least(cpu_variant::avx512), avx2 = at_least(cpu_variant::avx2);
     // Elsewhere ggml's dot products are made for the CPU; ours for any are the twin that a test compares.
-    if (cpu_kernels() == cpu_variant::scalar) {
-        m = matvec_scalar(type);
+    const bool scalar = cpu_kernels() == cpu_variant::scalar;
+    const std::pair<bool, maker> makers[] = {{wide, panel_avx512}, {wide, matvec_avx512}, {avx2, panel_avx2},
+                                             {avx2, matvec_avx2},  {scalar, panel_scalar}, {scalar, matvec_scalar}};
+    for (const auto & [here, make] : makers) {
+        if (here && !m.multiply) {
+            m = make(type);
+        }
     }
     if (m.multiply && n_in % m.unit == 0) {
         return m;

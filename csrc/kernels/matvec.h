@@ -18,6 +18,7 @@ struct matvec {
     // y[i * y_stride + r] = weight row r (w_stride bytes apart) times row i of n_x ready ones (x_stride bytes apart).
     void (*multiply)(int32_t type, const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x,
                      size_t x_stride, int64_t n_x, float * y, int64_t y_stride);
+    int64_t lanes = 0;   // rows of the matrix that it takes at once, where any number of rows of x is as good as few; else 0
 };
 
 // The one for this type, made for this CPU where there is one, else over ggml's dot product; multiply is nullptr where
