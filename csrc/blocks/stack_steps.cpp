@@ -13,13 +13,17 @@ static char * aligned(std::vector<char> & v) {
     return reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(v.data()) + 63) / 64 * 64);
 }
 
+static const float * floats(const ggml_tensor * t) { return static_cast<const float *>(t->data); }
+
 void stack_node::piece(int32_t step, int32_t piece, int thread) {
     const stack_node::step & s = steps_[size_t(step)];
     switch (s.what) {
         case stage_load:   return load(piece);
+        case stage_form:   return form(step, piece, thread);
         case stage_proj:   return project(step, piece, thread);
         case stage_qkv:    return qkv(step, piece, thread);
-        case stage_attend: return attend(s, piece, thread);
+        case stage_keep:   return keep(s, piece, thread);
+        case stage_attend: return (passes_[size_t(s.pass)].many ? attend_many(s, piece, thread) : attend(s, piece, thread));
         case stage_out:    return add_product(step, piece, thread, layers_[size_t(s.layer)].o, y_.data());
         case stage_gate:   return gate(step, piece, thread);
         case stage_down:   return add_product(step, piece, thread, layers_[size_t(s.layer)].down, h_.data());
@@ -28,28 +32,60 @@ void stack_node::piece(int32_t step, int32_t piece, int thread) {
     }
 }
 
-// Rows of x, normed if asked, in the form that a product wants: each thread makes them for itself, once in a step, which
-// is less than meeting for it would cost.
+// Rows of x, normed if asked, in the form that a product wants: of few, each thread makes them for itself, once in a step,
+// which is less than meeting for it would cost; of many there was a step.
 const char * stack_node::prepare(int32_t step, int thread, int slot, const product & p, const float * x, int64_t x_stride, int64_t n_rows,
                                  const float * norm) {
     thread_memory & m = memory_[size_t(thread)];
-    char * form = aligned(m.forms) + size_t(slot) * size_t(n_rows_max_) * form_bytes_;
+    if (steps_[size_t(step) - 1].what == stage_form) {
+        return aligned(forms_) + size_t(slot * n_rows_max_) * form_bytes_;
+    }
+    char * forms = aligned(m.forms) + size_t(slot * n_own_) * form_bytes_;
     const int64_t stamp = (m.serial << 24) + step;
     if (m.prepared[slot] != stamp) {
         m.prepared[slot] = stamp;
-        for (int64_t r = 0; r < n_rows; r++) {
-            const float * row = x + r * x_stride;
-            if (norm) {
-                rms_norm_row(row, norm, hp_.rms_eps, m.normed.data(), p.n_in);
-                row = m.normed.data();
-            }
-            p.kernel.ready(p.kernel.type, row, p.n_in, form + size_t(r) * form_bytes_);
-        }
+        make_forms(p, x, x_stride, n_rows, norm, m, forms);
     }
-    return form;
+    return forms;
 }
 
-static const float * floats(const ggml_tensor * t) { return static_cast<const float *>(t->data); }
+void stack_node::make_forms(const product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to) {
+    for (int64_t r = 0; r < n_rows; r++) {
+        const float * row = x + r * x_stride;
+        if (norm) {
+            rms_norm_row(row, norm, hp_.rms_eps, m.normed.data(), p.n_in);
+            row = m.normed.data();
+        }
+        p.kernel.ready(p.kernel.type, row, p.n_in, to + size_t(r) * form_bytes_);
+    }
+}
+
+// A type of weights has the slot of the first product with it.
+stack_node::form_source stack_node::source(const step & s) const {
+    const layer_products & l = layers_[size_t(s.layer)];
+    const stack::layer & w = blocks_.layers[size_t(s.layer)];
+    const auto other = [](const product & p, const product & than) { return p.kernel.type == than.kernel.type ? nullptr : &p; };
+    switch (s.what) {
+        case stage_proj: return {in_.data(), nullptr, {&proj_}};
+        case stage_qkv:  return {x_.data(), floats(w.attn_norm), {&l.q, other(l.k, l.q), other(l.v, l.q) ? other(l.v, l.k) : nullptr}};
+        case stage_out:  return {y_.data(), nullptr, {&l.o}};
+        case stage_gate: return {x_.data(), floats(w.ffn_norm), {&l.gate, other(l.up, l.gate)}};
+        default:         return {h_.data(), nullptr, {&l.down}};
+    }
+}
+
+// Some of many rows in the forms that the next step's products want.
+void stack_node::form(int32_t step, int32_t piece, int thread) {
+    const stack_node::step & next = steps_[size_t(step) + 1];
+    const form_source from = source(next);
+    const int64_t r0 = piece * rows_at_once, n = std::min(rows_at_once, n_rows(passes_[size_t(next.pass)]) - r0);
+    for (int64_t slot = 0; slot < 3; slot++) {
+        if (const product * p = from.wanted[slot]) {
+            char * to = aligned(forms_) + size_t(slot * n_rows_max_ + r0) * form_bytes_;
+            make_forms(*p, from.x + r0 * p->n_in, p->n_in, n, from.norm, memory_[size_t(thread)], to);
+        }
+    }
+}
 
 void stack_node::look_up(const ggml_tensor * table, int32_t id, float * out) const {
     const char * row = static_cast<const char *>(table->data) + size_t(id) * table->nb[1];
@@ -142,37 +178,54 @@ static void turn(float * x, const float * turns, int64_t half) {
     }
 }
 
-// A lane's rows for the heads of one group: its keys and values go into the cache, then each row looks.
+// A lane's rows for the heads of one group: its keys and values go into the cache, then each row looks. Many rows look in
+// a step of their own, some at a time.
 void stack_node::attend(const step & s, int32_t piece, int thread) {
-    thread_memory & m = memory_[size_t(thread)];
+    const pass & p = passes_[size_t(s.pass)];
+    const int64_t lane = piece / hp_.n_head_kv, h = piece % hp_.n_head_kv;
+    keep(s, piece, thread);
+    for (int64_t row = lane * p.n; row < (lane + 1) * p.n; row++) {
+        attend_row(s, row, h, memory_[size_t(thread)]);
+    }
+}
+
+void stack_node::attend_many(const step & s, int32_t piece, int thread) {
+    const pass & p = passes_[size_t(s.pass)];
+    const int64_t n_looks = n_lanes_ * hp_.n_head_kv, look = piece % n_looks, lane = look / hp_.n_head_kv, first = piece / n_looks * rows_at_once;
+    turns(s, thread);
+    for (int64_t i = first; i < std::min(first + rows_at_once, p.n); i++) {
+        attend_row(s, lane * p.n + i, look % hp_.n_head_kv, memory_[size_t(thread)]);
+    }
+}
+
+void stack_node::keep(const step & s, int32_t piece, int thread) {
     const pass & p = passes_[size_t(s.pass)];
     const int64_t lane = piece / hp_.n_head_kv, h = piece % hp_.n_head_kv, hd = hp_.head_dim, width = hp_.kv_width();
     const float * angles = turns(s, thread);
     const ggml_tensor * keys = keys_[size_t(s.layer)], * values = values_[size_t(s.layer)];
     const bool half = keys->type == GGML_TYPE_F16;
-    for (int64_t row = lane * p.n; row < (lane + 1) * p.n; row++) {
-        const row_place at = place(p, row);
+    const row_place first = place(p, lane * p.n);  // the others follow
+    char * to = static_cast<char *>(keys->data) + size_t(first.lane) * keys->nb[3] + size_t(first.at) * keys->nb[1] + size_t(h * hd) * keys->nb[0];
+    for (int64_t row = lane * p.n; row < (lane + 1) * p.n; row++, to += keys->nb[1]) {
         float * k = k_.data() + row * width + h * hd;
         rms_norm_row(k, floats(blocks_.layers[size_t(s.layer)].attn.k_norm), hp_.rms_eps, k, hd);
         turn(k, angles + row * hd, hd / 2);
-        char * to = static_cast<char *>(keys->data) + size_t(at.lane) * keys->nb[3] + size_t(at.at) * keys->nb[1] + size_t(h * hd) * keys->nb[0];
         if (half) {
             ggml_fp32_to_fp16_row(k, reinterpret_cast<ggml_fp16_t *>(to), hd);
         } else {
             std::memcpy(to, k, size_t(hd) * sizeof(float));
         }
-        to = static_cast<char *>(values->data) + size_t(at.lane) * values->nb[3] + size_t(at.at) * values->nb[0] + size_t(h * hd) * values->nb[1];
-        for (int64_t e = 0; e < hd; e++, to += values->nb[1]) {
-            const float v = v_[size_t(row * width + h * hd + e)];
+    }
+    to = static_cast<char *>(values->data) + size_t(first.lane) * values->nb[3] + size_t(first.at) * values->nb[0] + size_t(h * hd) * values->nb[1];
+    for (int64_t e = 0; e < hd; e++, to += values->nb[1]) {
+        const float * v = v_.data() + lane * p.n * width + h * hd + e;
+        for (int64_t i = 0; i < p.n; i++, v += width) {
             if (half) {
-                *reinterpret_cast<ggml_fp16_t *>(to) = ggml_fp32_to_fp16(v);
+                reinterpret_cast<ggml_fp16_t *>(to)[i] = ggml_fp32_to_fp16(*v);
             } else {
-                *reinterpret_cast<float *>(to) = v;
+                reinterpret_cast<float *>(to)[i] = *v;
             }
         }
-    }
-    for (int64_t row = lane * p.n; row < (lane + 1) * p.n; row++) {
-        attend_row(s, row, h, m);
     }
 }
 
