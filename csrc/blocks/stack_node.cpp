@@ -8,31 +8,6 @@
 
 namespace omni {
 
-static const int64_t piece_bytes = 32 << 10;  // of weights: a few microseconds, far more than taking a piece costs
-static const int64_t max_piece_rows = 64;
-
-// Whole groups of what the kernel takes at once.
-static int64_t piece_rows(const matvec & kernel, size_t stride) {
-    const int64_t group = std::max<int64_t>(kernel.lanes, 8);
-    return std::clamp<int64_t>((piece_bytes / int64_t(stride) + group / 2) / group * group, group, max_piece_rows);
-}
-
-stack_node::product::product(const ggml_tensor * w)
-    : kernel(find_matvec(w->type, w->ne[0])), data(static_cast<const char *>(w->data)), stride(w->nb[1]), n_in(w->ne[0]), n_out(w->ne[1]),
-      rows(piece_rows(kernel, w->nb[1])), n_pieces(int32_t((n_out + rows - 1) / rows)) {}
-
-void stack_node::product::multiply(int64_t r0, int64_t r1, const char * x, size_t x_stride, int64_t n_x, float * y, int64_t y_stride) const {
-    kernel.multiply(kernel.type, data + size_t(r0) * stride, stride, r1 - r0, n_in, x, x_stride, n_x, y, y_stride);
-}
-
-static bool serves(const ggml_tensor * w, bool many) {
-    if (!w) {
-        return true;
-    }
-    const matvec kernel = find_matvec(w->type, w->ne[0]);
-    return w->buffer && ggml_backend_buffer_is_host(w->buffer) && w->ne[2] == 1 && kernel.multiply && (!many || kernel.lanes);
-}
-
 bool stack_node::covers(const graph & g, const stack & blocks, const std::vector<ggml_tensor *> & matrices, int64_t n) {
     const stack_hparams & hp = blocks.hp;
     if (!g.cpu || g.tapped() || hp.moe || hp.axes || hp.head_dim % 32 != 0) {
@@ -42,7 +17,7 @@ bool stack_node::covers(const graph & g, const stack & blocks, const std::vector
     for (const stack::layer & l : blocks.layers) {
         const ggml_type kv = g.state_lanes(l.attn.cache.k)->type;
         for (const ggml_tensor * w : {l.attn.q, l.attn.k, l.attn.v, l.attn.o, l.mlp->gate, l.mlp->up, l.mlp->down}) {
-            if (!serves(w, many)) {
+            if (!cpu_product::serves(w, many)) {
                 return false;
             }
         }
@@ -50,18 +25,18 @@ bool stack_node::covers(const graph & g, const stack & blocks, const std::vector
             return false;
         }
     }
-    return std::all_of(matrices.begin(), matrices.end(), [&](const ggml_tensor * w) { return serves(w, many); });
+    return std::all_of(matrices.begin(), matrices.end(), [&](const ggml_tensor * w) { return cpu_product::serves(w, many); });
 }
 
 stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n)
     : blocks_(blocks), hp_(blocks.hp), ends_(ends), n_lanes_(g.key.n_lanes), n_in_(ends.proj ? ends.proj->ne[0] : blocks.hp.n_embd),
       n_rows_max_(n * g.key.n_lanes), n_own_(std::min(n_rows_max_, std::max(own_rows, n_lanes_))) {
     if (ends.proj) {
-        proj_ = product(ends.proj);
+        proj_ = cpu_product(ends.proj);
     }
     for (const stack::layer & l : blocks.layers) {
-        layers_.push_back({product(l.attn.q), product(l.attn.k), product(l.attn.v), product(l.attn.o), product(l.mlp->gate),
-                           product(l.mlp->up), product(l.mlp->down)});
+        layers_.push_back({cpu_product(l.attn.q), cpu_product(l.attn.k), cpu_product(l.attn.v), cpu_product(l.attn.o), cpu_product(l.mlp->gate),
+                           cpu_product(l.mlp->up), cpu_product(l.mlp->down)});
         layer_products & p = layers_.back();
         p.up.rows     = p.gate.rows;  // both at once
         p.up.n_pieces = p.gate.n_pieces;
@@ -79,7 +54,7 @@ stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends,
 void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws) {
     const int32_t i = int32_t(passes_.size()), rows = int32_t(n * n_lanes_);
     const bool many = rows > own_rows;
-    passes_.push_back({n, at, many, head ? product(head) : product()});
+    passes_.push_back({n, at, many, head ? cpu_product(head) : cpu_product()});
     if (i == 0) {
         steps_.push_back({stage_load, 0, i, draws ? int32_t(n_lanes_) : rows});
     }
@@ -115,7 +90,7 @@ void stack_node::reserve(int n_threads) {
     const size_t rows = size_t(n_rows_max_), hd = size_t(hp_.head_dim), group = size_t(hp_.n_head / hp_.n_head_kv);
     int64_t n_wide = std::max(n_in_, hp_.n_embd);
     for (const layer_products & l : layers_) {
-        for (const product * p : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
+        for (const cpu_product * p : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
             form_bytes_ = std::max(form_bytes_, p->ready_bytes());
             n_wide      = std::max(n_wide, p->n_in);
         }

@@ -3,8 +3,8 @@
 // rows with any weights, and any number with weights whose products do not depend on it. On the CPU only; the chain of ggml's nodes remains for all that is not covered, and is its twin in tests.
 #pragma once
 
+#include "blocks/cpu_product.h"
 #include "blocks/stack.h"
-#include "kernels/matvec.h"
 #include "kernels/team.h"
 
 #include <atomic>
@@ -50,20 +50,7 @@ class stack_node : public team_work {
 
     enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw };
 
-    struct product {  // a matrix, cut into pieces of rows
-        product() = default;
-        explicit product(const ggml_tensor * w);
-        void multiply(int64_t r0, int64_t r1, const char * x, size_t x_stride, int64_t n_x, float * y, int64_t y_stride) const;
-        size_t ready_bytes() const { return (kernel.ready_bytes(kernel.type, n_in) + 63) / 64 * 64; }
-
-        matvec       kernel{};
-        const char * data   = nullptr;
-        size_t       stride = 0;
-        int64_t      n_in = 0, n_out = 0, rows = 0;
-        int32_t      n_pieces = 0;
-    };
-
-    struct layer_products { product q, k, v, o, gate, up, down; };
+    struct layer_products { cpu_product q, k, v, o, gate, up, down; };
 
     struct step {
         stage   what;
@@ -73,13 +60,13 @@ class stack_node : public team_work {
     struct pass {
         int64_t n = 0, at = -1;  // rows for each lane, and the place of the first; -1: as the inputs say
         bool    many = false;    // so many that threads share the forms of rows, and a step each makes them
-        product head;
+        cpu_product head;
     };
 
     struct form_source {         // what a step multiplies with: rows, and who wants them, by slot
         const float *   x;
         const float *   norm;
-        const product * wanted[3];
+        const cpu_product * wanted[3];
     };
 
     struct row_place { int64_t lane, at, seen; int32_t position; };
@@ -98,9 +85,9 @@ class stack_node : public team_work {
     static void copy_sum(ggml_tensor * dst, int thread, int n_threads, void * self);
 
     int64_t n_rows(const pass & p) const { return p.n * n_lanes_; }
-    const char * prepare(int32_t step, int thread, int slot, const product & p, const float * x, int64_t x_stride, int64_t n_rows,
+    const char * prepare(int32_t step, int thread, int slot, const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows,
                          const float * norm);
-    void make_forms(const product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to);
+    void make_forms(const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to);
     form_source source(const step & s) const;
     void form(int32_t step, int32_t piece, int thread);
     const float * turns(const step & s, int thread);
@@ -112,7 +99,7 @@ class stack_node : public team_work {
     void attend_many(const step & s, int32_t piece, int thread);
     void keep(const step & s, int32_t piece, int thread);
     void attend_row(const step & s, int64_t row, int64_t head_kv, thread_memory & m);
-    void add_product(int32_t step, int32_t piece, int thread, const product & p, const float * x);
+    void add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x);
     void gate(int32_t step, int32_t piece, int thread);
     void head(int32_t step, int32_t piece, int thread);
     void draw_lane(const step & s, int64_t lane);
@@ -123,7 +110,7 @@ class stack_node : public team_work {
     stack_ends  ends_;
     stack_chain chain_;
     int64_t     n_lanes_, n_in_, n_rows_max_, n_own_, n_context_ = 0;
-    product     proj_;
+    cpu_product     proj_;
     std::vector<layer_products> layers_;
     std::vector<ggml_tensor *>  keys_, values_;
     matvec      of_keys_{}, of_values_{};

@@ -34,7 +34,7 @@ void stack_node::piece(int32_t step, int32_t piece, int thread) {
 
 // Rows of x, normed if asked, in the form that a product wants: of few, each thread makes them for itself, once in a step,
 // which is less than meeting for it would cost; of many there was a step.
-const char * stack_node::prepare(int32_t step, int thread, int slot, const product & p, const float * x, int64_t x_stride, int64_t n_rows,
+const char * stack_node::prepare(int32_t step, int thread, int slot, const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows,
                                  const float * norm) {
     thread_memory & m = memory_[size_t(thread)];
     if (steps_[size_t(step) - 1].what == stage_form) {
@@ -49,7 +49,7 @@ const char * stack_node::prepare(int32_t step, int thread, int slot, const produ
     return forms;
 }
 
-void stack_node::make_forms(const product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to) {
+void stack_node::make_forms(const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to) {
     for (int64_t r = 0; r < n_rows; r++) {
         const float * row = x + r * x_stride;
         if (norm) {
@@ -64,7 +64,7 @@ void stack_node::make_forms(const product & p, const float * x, int64_t x_stride
 stack_node::form_source stack_node::source(const step & s) const {
     const layer_products & l = layers_[size_t(s.layer)];
     const stack::layer & w = blocks_.layers[size_t(s.layer)];
-    const auto other = [](const product & p, const product & than) { return p.kernel.type == than.kernel.type ? nullptr : &p; };
+    const auto other = [](const cpu_product & p, const cpu_product & than) { return p.kernel.type == than.kernel.type ? nullptr : &p; };
     switch (s.what) {
         case stage_proj: return {in_.data(), nullptr, {&proj_}};
         case stage_qkv:  return {x_.data(), floats(w.attn_norm), {&l.q, other(l.k, l.q), other(l.v, l.q) ? other(l.v, l.k) : nullptr}};
@@ -80,7 +80,7 @@ void stack_node::form(int32_t step, int32_t piece, int thread) {
     const form_source from = source(next);
     const int64_t r0 = piece * rows_at_once, n = std::min(rows_at_once, n_rows(passes_[size_t(next.pass)]) - r0);
     for (int64_t slot = 0; slot < 3; slot++) {
-        if (const product * p = from.wanted[slot]) {
+        if (const cpu_product * p = from.wanted[slot]) {
             char * to = aligned(forms_) + size_t(slot * n_rows_max_ + r0) * form_bytes_;
             make_forms(*p, from.x + r0 * p->n_in, p->n_in, n, from.norm, memory_[size_t(thread)], to);
         }
@@ -125,13 +125,13 @@ void stack_node::qkv(int32_t step, int32_t piece, int thread) {
     const stack_node::step & s = steps_[size_t(step)];
     const layer_products & l = layers_[size_t(s.layer)];
     const int64_t n_rows = passes_[size_t(s.pass)].n * n_lanes_;
-    const product * all[3] = {&l.q, &l.k, &l.v};
+    const cpu_product * all[3] = {&l.q, &l.k, &l.v};
     float * to[3] = {q_.data(), k_.data(), v_.data()};
     int at = 0;
     for (; piece >= all[at]->n_pieces; at++) {
         piece -= all[at]->n_pieces;
     }
-    const product & p = *all[at];
+    const cpu_product & p = *all[at];
     int slot = 0;
     for (; all[slot]->kernel.type != p.kernel.type; slot++) {
     }
@@ -255,7 +255,7 @@ void stack_node::attend_row(const step & s, int64_t row, int64_t head_kv, thread
 }
 
 // Some rows of a product, added to the stream.
-void stack_node::add_product(int32_t step, int32_t piece, int thread, const product & p, const float * x) {
+void stack_node::add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x) {
     const int64_t n_rows = passes_[size_t(steps_[size_t(step)].pass)].n * n_lanes_;
     const int64_t r0 = piece * p.rows, r1 = std::min(r0 + p.rows, p.n_out);
     float * local = memory_[size_t(thread)].local.data();
