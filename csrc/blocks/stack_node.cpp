@@ -114,15 +114,17 @@ void stack_node::reserve(int n_threads) {
     sum_.resize(chain_.table0 ? size_t(n_lanes_ * n_in_) : 0);
     const bool many = std::any_of(passes_.begin(), passes_.end(), [](const pass & p) { return p.many; });
     forms_.resize(many ? 3 * rows * form_bytes_ + 64 : 0);
+    const size_t looks = group * size_t(many ? rows_at_once : 1);
     memory_.resize(size_t(n_threads));
     for (thread_memory & m : memory_) {
         m.normed.resize(size_t(n_wide));
         m.turns.resize(rows * hd);
-        m.queries.resize(group * hd);
-        m.scores.resize(group * size_t(n_context_));
+        m.queries.resize(hd);
+        m.scores.resize(looks * size_t(n_context_));
+        m.looked.resize(looks * hd);
         m.local.resize(2 * rows * size_t(max_piece_rows));
         m.forms.resize(3 * size_t(n_own_) * form_bytes_ + 64);
-        m.ready.resize(group * ready_bytes_ + 64);
+        m.ready.resize(looks * ready_bytes_ + 64);
     }
 }
 
@@ -132,7 +134,7 @@ size_t stack_node::n_bytes() const {
         n += v->size() * sizeof(float);
     }
     for (const thread_memory & m : memory_) {
-        n += (m.normed.size() + m.turns.size() + m.queries.size() + m.scores.size() + m.local.size()) * sizeof(float) + m.forms.size() + m.ready.size();
+        n += (m.normed.size() + m.turns.size() + m.queries.size() + m.scores.size() + m.looked.size() + m.local.size()) * sizeof(float) + m.forms.size() + m.ready.size();
     }
     return n;
 }

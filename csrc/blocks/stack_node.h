@@ -47,6 +47,7 @@ class stack_node : public team_work {
   private:
     static constexpr int64_t own_rows = 8;      // up to so many, each thread makes the forms of rows for itself
     static constexpr int64_t rows_at_once = 8;  // of a pass with more: in a piece of making forms, and of attention
+    static constexpr int64_t keys_at_once = 64, values_at_once = 8;
 
     enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw };
 
@@ -72,7 +73,7 @@ class stack_node : public team_work {
     struct row_place { int64_t lane, at, seen; int32_t position; };
 
     struct thread_memory {
-        std::vector<float> normed, turns, queries, scores, local;
+        std::vector<float> normed, turns, queries, scores, looked, local;
         std::vector<char>  forms, ready;   // rows of x as up to three kernels want them; of queries and weights of values
         int64_t prepared[3] = {-1, -1, -1}, turned = -1, serial = 0;
     };
@@ -98,7 +99,7 @@ class stack_node : public team_work {
     void attend(const step & s, int32_t piece, int thread);
     void attend_many(const step & s, int32_t piece, int thread);
     void keep(const step & s, int32_t piece, int thread);
-    void attend_row(const step & s, int64_t row, int64_t head_kv, thread_memory & m);
+    void attend_rows(const step & s, int64_t row0, int64_t n_rows, int64_t head_kv, thread_memory & m);
     void add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x);
     void gate(int32_t step, int32_t piece, int thread);
     void head(int32_t step, int32_t piece, int thread);

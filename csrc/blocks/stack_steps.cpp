@@ -185,7 +185,7 @@ void stack_node::attend(const step & s, int32_t piece, int thread) {
     const int64_t lane = piece / hp_.n_head_kv, h = piece % hp_.n_head_kv;
     keep(s, piece, thread);
     for (int64_t row = lane * p.n; row < (lane + 1) * p.n; row++) {
-        attend_row(s, row, h, memory_[size_t(thread)]);
+        attend_rows(s, row, 1, h, memory_[size_t(thread)]);
     }
 }
 
@@ -193,9 +193,7 @@ void stack_node::attend_many(const step & s, int32_t piece, int thread) {
     const pass & p = passes_[size_t(s.pass)];
     const int64_t n_looks = n_lanes_ * hp_.n_head_kv, look = piece % n_looks, lane = look / hp_.n_head_kv, first = piece / n_looks * rows_at_once;
     turns(s, thread);
-    for (int64_t i = first; i < std::min(first + rows_at_once, p.n); i++) {
-        attend_row(s, lane * p.n + i, look % hp_.n_head_kv, memory_[size_t(thread)]);
-    }
+    attend_rows(s, lane * p.n + first, std::min(rows_at_once, p.n - first), look % hp_.n_head_kv, memory_[size_t(thread)]);
 }
 
 void stack_node::keep(const step & s, int32_t piece, int thread) {
@@ -229,29 +227,41 @@ void stack_node::keep(const step & s, int32_t piece, int thread) {
     }
 }
 
-void stack_node::attend_row(const step & s, int64_t row, int64_t head_kv, thread_memory & m) {
-    const int64_t hd = hp_.head_dim, group = hp_.n_head / hp_.n_head_kv;
-    const row_place at = place(passes_[size_t(s.pass)], row);
-    const int64_t n = (at.seen + 31) / 32 * 32;  // values beyond what is seen count for nothing
+// Some rows of a lane, which follow each other. What is seen goes by in blocks that stay in the cache for all of them.
+void stack_node::attend_rows(const step & s, int64_t row0, int64_t n_rows, int64_t head_kv, thread_memory & m) {
+    const pass & p = passes_[size_t(s.pass)];
+    const int64_t hd = hp_.head_dim, group = hp_.n_head / hp_.n_head_kv, n_x = n_rows * group;
+    const row_place last = place(p, row0 + n_rows - 1);
+    const int64_t n = (last.seen + 31) / 32 * 32;  // values beyond what is seen count for nothing
     const ggml_tensor * keys = keys_[size_t(s.layer)], * values = values_[size_t(s.layer)];
     char * ready = aligned(m.ready);
-    for (int64_t i = 0; i < group; i++) {
-        const float * q = q_.data() + (row * hp_.n_head + head_kv * group + i) * hd;
+    for (int64_t i = 0; i < n_x; i++) {
+        const int64_t row = row0 + i / group;
+        const float * q = q_.data() + (row * hp_.n_head + head_kv * group + i % group) * hd;
         rms_norm_row(q, floats(blocks_.layers[size_t(s.layer)].attn.q_norm), hp_.rms_eps, m.queries.data(), hd);
         turn(m.queries.data(), m.turns.data() + row * hd, hd / 2);
         of_keys_.ready(of_keys_.type, m.queries.data(), hd, ready + size_t(i) * ready_bytes_);
     }
-    const char * k = static_cast<const char *>(keys->data) + size_t(at.lane) * keys->nb[3] + size_t(head_kv * hd) * keys->nb[0];
-    of_keys_.multiply(of_keys_.type, k, keys->nb[1], at.seen, hd, ready, ready_bytes_, group, m.scores.data(), n);
-    for (int64_t i = 0; i < group; i++) {
+    const char * k = static_cast<const char *>(keys->data) + size_t(last.lane) * keys->nb[3] + size_t(head_kv * hd) * keys->nb[0];
+    for (int64_t at = 0; at < last.seen; at += keys_at_once) {
+        of_keys_.multiply(of_keys_.type, k + size_t(at) * keys->nb[1], keys->nb[1], std::min(keys_at_once, last.seen - at), hd, ready, ready_bytes_,
+                          n_x, m.scores.data() + at, n);
+    }
+    for (int64_t i = 0; i < n_x; i++) {
         float * scores = m.scores.data() + i * n;
-        softmax_row(scores, at.seen, 1.0f / std::sqrt(float(hd)));
-        std::fill(scores + at.seen, scores + n, 0.0f);
+        const int64_t seen = place(p, row0 + i / group).seen;
+        softmax_row(scores, seen, 1.0f / std::sqrt(float(hd)));
+        std::fill(scores + seen, scores + n, 0.0f);
         of_values_.ready(of_values_.type, scores, n, ready + size_t(i) * ready_bytes_);
     }
-    const char * v = static_cast<const char *>(values->data) + size_t(at.lane) * values->nb[3] + size_t(head_kv * hd) * values->nb[1];
-    of_values_.multiply(of_values_.type, v, values->nb[1], hd, n, ready, ready_bytes_, group,
-                        y_.data() + (row * hp_.n_head + head_kv * group) * hd, hd);
+    const char * v = static_cast<const char *>(values->data) + size_t(last.lane) * values->nb[3] + size_t(head_kv * hd) * values->nb[1];
+    for (int64_t at = 0; at < hd; at += values_at_once) {
+        of_values_.multiply(of_values_.type, v + size_t(at) * values->nb[1], values->nb[1], std::min(values_at_once, hd - at), n, ready, ready_bytes_,
+                            n_x, m.looked.data() + at, hd);
+    }
+    for (int64_t i = 0; i < n_x; i++) {
+        std::copy_n(m.looked.data() + i * hd, hd, y_.data() + ((row0 + i / group) * hp_.n_head + head_kv * group + i % group) * hd);
+    }
 }
 
 // Some rows of a product, added to the stream.

@@ -57,6 +57,8 @@ template <int TYPE> inline void load_16(const char * w, __m256 * a, __m256 * b) 
 template <int N, int TYPE>
 void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x, size_t x_stride, float * y, int64_t y_stride) {
     const size_t step = TYPE == GGML_TYPE_F32 ? 64 : 32;
+    const int64_t bytes = n_in / 32 * int64_t(2 * step);  // short rows need not lie close together: keys of one head do not
+    const int64_t next  = bytes < ahead ? ahead / bytes * int64_t(w_stride) : ahead;
     for (int64_t r = 0; r < n_rows; r++) {
         const char * row = w + size_t(r) * w_stride;
         __m256 acc[N][4];
@@ -66,7 +68,7 @@ void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, c
             }
         }
         for (int64_t b = 0; b < n_in / 32; b++, row += 2 * step) {
-            _mm_prefetch(row + ahead, _MM_HINT_T0);
+            _mm_prefetch(row + next, _MM_HINT_T0);
             for (int k = 0; k < 2; k++) {
                 __m256 wa, wb;
                 load_16<TYPE>(row + size_t(k) * step, &wa, &wb);

@@ -60,6 +60,8 @@ template <int TYPE> inline void load_32(const char * w, __m512 * a, __m512 * b) 
 template <int N, int TYPE>
 void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x, size_t x_stride, float * y, int64_t y_stride) {
     const size_t step = TYPE == GGML_TYPE_F32 ? 128 : 64;
+    const int64_t bytes = n_in / 32 * int64_t(step);  // short rows need not lie close together: keys of one head do not
+    const int64_t next  = bytes < ahead ? ahead / bytes * int64_t(w_stride) : ahead;
     for (int64_t r = 0; r < n_rows; r++) {
         const char * row = w + size_t(r) * w_stride;
         __m512 even[N], odd[N];
@@ -67,9 +69,9 @@ void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, c
             even[i] = odd[i] = _mm512_setzero_ps();
         }
         for (int64_t b = 0; b < n_in / 32; b++, row += step) {
-            _mm_prefetch(row + ahead, _MM_HINT_T0);
+            _mm_prefetch(row + next, _MM_HINT_T0);
             if (TYPE == GGML_TYPE_F32) {
-                _mm_prefetch(row + ahead + 64, _MM_HINT_T0);
+                _mm_prefetch(row + next + 64, _MM_HINT_T0);
             }
             __m512 wa, wb;
             load_32<TYPE>(row, &wa, &wb);
