@@ -134,7 +134,10 @@ size_t stack_node::n_bytes() const {
         n += v->size() * sizeof(float);
     }
     for (const thread_memory & m : memory_) {
-        n += (m.normed.size() + m.turns.size() + m.queries.size() + m.scores.size() + m.looked.size() + m.local.size()) * sizeof(float) + m.forms.size() + m.ready.size();
+        for (const std::vector<float> * v : {&m.normed, &m.turns, &m.queries, &m.scores, &m.looked, &m.local}) {
+            n += v->size() * sizeof(float);
+        }
+        n += m.forms.size() + m.ready.size();
     }
     return n;
 }

@@ -1,6 +1,7 @@
 // A decoder stack, with what stands before and behind it, as one node of a graph. As hundreds of nodes the threads would
 // meet behind each; here they share pieces of work (kernels/team.h) and the weights stream through once for all rows. Few
-// rows with any weights, and any number with weights whose products do not depend on it. On the CPU only; the chain of ggml's nodes remains for all that is not covered, and is its twin in tests.
+// rows go with any weights, and any number of them with weights whose products do not depend on it (kernels/panel.h). On
+// the CPU only; the chain of ggml's nodes remains for all that is not covered, and is its twin in tests.
 #pragma once
 
 #include "blocks/cpu_product.h"
@@ -81,6 +82,8 @@ class stack_node : public team_work {
     stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n);
     void add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws);
     void reserve(int n_threads);
+    static char * aligned(std::vector<char> & v) { return reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(v.data()) + 63) / 64 * 64); }
+    static const float * floats(const ggml_tensor * t) { return static_cast<const float *>(t->data); }
     size_t n_bytes() const;
     static void compute(ggml_tensor * dst, int thread, int n_threads, void * self);
     static void copy_sum(ggml_tensor * dst, int thread, int n_threads, void * self);

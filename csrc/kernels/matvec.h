@@ -1,4 +1,4 @@
-// Products of a matrix with few rows: the weights are read once for all of them, straight from ggml's blocks. What comes
+// Products of a matrix with rows: the weights are read once for all of them, straight from ggml's blocks. What comes
 // out for a row has the same bits however many rows are in the call and however the matrix is cut into pieces. Rows are
 // rounded as ggml rounds them for the same weights, so that both differ by the order of their sums and by nothing else.
 #pragma once

@@ -116,13 +116,25 @@ struct v256 {
         *low  = -most(_mm256_sub_ps(_mm256_setzero_ps(), l));
     }
     static float to_half_and_back(float v) { return _cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)); }
-    static int32_t round_16(const float * x, float inverse, char * out) {
-        const vi a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), _mm256_set1_ps(inverse)));
-        const vi b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8), _mm256_set1_ps(inverse)));
-        const vi words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
-        _mm_storeu_si128(reinterpret_cast<__m128i *>(out), _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
-        const vi both = add(a, b);
-        __m128i s = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    static float top_32(const float * x) {
+        const __m256 sign = _mm256_set1_ps(-0.0f);
+        __m256 m = _mm256_andnot_ps(sign, _mm256_loadu_ps(x));
+        for (long i = 8; i < 32; i += 8) {
+            m = _mm256_max_ps(m, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
+        }
+        return most(m);
+    }
+    template <long SIXTEENS> static int32_t round_all(const float * x, float inverse, char * out) {  // and their sum
+        vi sum = zero_int();
+        for (long i = 0; i < SIXTEENS * 16; i += 16) {
+            const vi a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(inverse)));
+            const vi b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8), _mm256_set1_ps(inverse)));
+            const vi words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+            const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+            _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), bytes);
+            sum = add(sum, add(a, b));
+        }
+        __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
         s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
         return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
     }

@@ -122,10 +122,17 @@ struct v512 {
         *low  = _mm512_reduce_min_ps(l);
     }
     static float to_half_and_back(float v) { return _cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)); }
-    static int32_t round_16(const float * x, float inverse, char * out) {
-        const vi q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(inverse)));
-        _mm_storeu_si128(reinterpret_cast<__m128i *>(out), _mm512_cvtsepi32_epi8(q));
-        return _mm512_reduce_add_epi32(q);
+    static float top_32(const float * x) {
+        return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), _mm512_abs_ps(_mm512_loadu_ps(x + 16))));
+    }
+    template <long SIXTEENS> static int32_t round_all(const float * x, float inverse, char * out) {  // and their sum
+        vi sum = zero_int();
+        for (long i = 0; i < SIXTEENS * 16; i += 16) {
+            const vi q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(inverse)));
+            _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), _mm512_cvtsepi32_epi8(q));
+            sum = add(sum, q);
+        }
+        return _mm512_reduce_add_epi32(sum);
     }
 };
 
