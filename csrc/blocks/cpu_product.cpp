@@ -4,7 +4,7 @@
 
 namespace omni {
 
-static const int64_t piece_bytes = 32 << 10;  // of weights: a few microseconds, far more than taking a piece costs
+static const int64_t piece_bytes = 96 << 10;  // of weights: a few microseconds, far more than taking a piece costs
 
 // Whole groups of what the kernel takes at once.
 static int64_t piece_rows(const matvec & kernel, size_t stride) {

@@ -1,6 +1,7 @@
 """Products with quantised weights: for any number of rows, on any instruction set, the same bits.
 
-The text projection is such a product and can be asked for rows at will; its weights are drawn here, block by block.
+The text projection is such a product and can be asked for rows at will; its weights are drawn here, block by
+block.
 """
 
 from __future__ import annotations

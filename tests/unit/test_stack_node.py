@@ -135,7 +135,14 @@ def test_many_rows_are_their_twin(whole_blocks: dict[str, Path], kind: str) -> N
 def test_no_row_knows_how_many_they_are(whole_blocks: dict[str, Path], kind: str) -> None:
     expected = None
     # whole, in parts of many and of few rows, and one by one; the last row's place is over a KV block's end
-    for threads, cuts in ((1, [70]), (3, [70]), (2, [33, 37]), (1, [1, 64, 5]), (2, [3, 62, 4, 1]), (1, [1] * 70)):
+    for threads, cuts in (
+        (1, [70]),
+        (3, [70]),
+        (2, [33, 37]),
+        (1, [1, 64, 5]),
+        (2, [3, 62, 4, 1]),
+        (1, [1] * 70),
+    ):
         model = open_model(whole_blocks[kind], "talker", threads)
         lm, given, at = DecoderLM(model, 100), rows(model, 1, 70, 3), 0
         for n in cuts:
