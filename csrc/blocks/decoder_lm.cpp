@@ -1,6 +1,7 @@
 #include "blocks/decoder_lm.h"
 
 #include "blocks/linear.h"
+#include "blocks/linear_node.h"
 #include "blocks/norm.h"
 #include "blocks/stack_node.h"
 
@@ -50,7 +51,10 @@ projection::projection(const loader & l, int64_t n_in, int64_t n_ff, int64_t n_o
       fc2_b(l.f32("fc2.bias", {n_out})) {}
 
 ggml_tensor * projection::build(graph & g, ggml_tensor * x) const {
-    return linear_rows(g, fc2, ggml_silu(g.ctx, linear_rows(g, fc1, x, fc1_b)), fc2_b);
+    const auto product = [&](ggml_tensor * w, ggml_tensor * rows, ggml_tensor * b) {
+        return linear_node::covers(g, w) ? linear_node::build(g, w, rows, b) : linear_rows(g, w, rows, b);
+    };
+    return product(fc2, ggml_silu(g.ctx, product(fc1, x, fc1_b)), fc2_b);
 }
 
 } // namespace omni

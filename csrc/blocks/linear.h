@@ -8,6 +8,7 @@ namespace omni {
 // Rows come as [n_in, n * n_lanes], a lane's rows together. Up to this many rows per lane, each row is multiplied on
 // its own: the kernel that takes rows one at a time gives a row the same bits whatever else is in the batch, and still
 // reads the weights once for all of them. Longer inputs (prefill) take the blocked product, a lane at a time.
+// On the CPU the dense stacks of quantised models go another way, where this makes no difference (stack_node).
 constexpr int64_t max_single_rows = 4;
 
 // Tap of either: the weight's name and .in, its input x.

@@ -8,30 +8,16 @@
 
 namespace omni {
 
-static const int64_t piece_bytes = 32 << 10;  // of weights: a few microseconds, far more than taking a piece costs
-static const int64_t max_piece_rows = 64;
-
-stack_node::product::product(const ggml_tensor * w)
-    : kernel(find_matvec(w->type, w->ne[0])), data(static_cast<const char *>(w->data)), stride(w->nb[1]), n_in(w->ne[0]), n_out(w->ne[1]),
-      rows(std::clamp<int64_t>(piece_bytes / int64_t(w->nb[1]) / 8 * 8, 8, max_piece_rows)), n_pieces(int32_t((n_out + rows - 1) / rows)) {}
-
-void stack_node::product::multiply(int64_t r0, int64_t r1, const char * x, size_t x_stride, int64_t n_x, float * y, int64_t y_stride) const {
-    kernel.multiply(kernel.type, data + size_t(r0) * stride, stride, r1 - r0, n_in, x, x_stride, n_x, y, y_stride);
-}
-
-static bool serves(const ggml_tensor * w) {
-    return !w || (w->buffer && ggml_backend_buffer_is_host(w->buffer) && w->ne[2] == 1 && find_matvec(w->type, w->ne[0]).multiply);
-}
-
 bool stack_node::covers(const graph & g, const stack & blocks, const std::vector<ggml_tensor *> & matrices, int64_t n) {
     const stack_hparams & hp = blocks.hp;
-    if (!g.cpu || g.tapped() || n > max_single_rows || hp.moe || hp.axes || hp.head_dim % 32 != 0) {
+    if (!g.cpu || g.tapped() || hp.moe || hp.axes || hp.head_dim % 32 != 0) {
         return false;
     }
+    const bool many = n > max_single_rows;
     for (const stack::layer & l : blocks.layers) {
         const ggml_type kv = g.state_lanes(l.attn.cache.k)->type;
         for (const ggml_tensor * w : {l.attn.q, l.attn.k, l.attn.v, l.attn.o, l.mlp->gate, l.mlp->up, l.mlp->down}) {
-            if (!serves(w)) {
+            if (!cpu_product::serves(w, many)) {
                 return false;
             }
         }
@@ -39,18 +25,18 @@ bool stack_node::covers(const graph & g, const stack & blocks, const std::vector
             return false;
         }
     }
-    return std::all_of(matrices.begin(), matrices.end(), serves);
+    return std::all_of(matrices.begin(), matrices.end(), [&](const ggml_tensor * w) { return cpu_product::serves(w, many); });
 }
 
 stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n)
     : blocks_(blocks), hp_(blocks.hp), ends_(ends), n_lanes_(g.key.n_lanes), n_in_(ends.proj ? ends.proj->ne[0] : blocks.hp.n_embd),
-      n_rows_max_(n * g.key.n_lanes) {
+      n_rows_max_(n * g.key.n_lanes), n_own_(std::min(n_rows_max_, std::max(own_rows, n_lanes_))) {
     if (ends.proj) {
-        proj_ = product(ends.proj);
+        proj_ = cpu_product(ends.proj);
     }
     for (const stack::layer & l : blocks.layers) {
-        layers_.push_back({product(l.attn.q), product(l.attn.k), product(l.attn.v), product(l.attn.o), product(l.mlp->gate),
-                           product(l.mlp->up), product(l.mlp->down)});
+        layers_.push_back({cpu_product(l.attn.q), cpu_product(l.attn.k), cpu_product(l.attn.v), cpu_product(l.attn.o), cpu_product(l.mlp->gate),
+                           cpu_product(l.mlp->up), cpu_product(l.mlp->down)});
         layer_products & p = layers_.back();
         p.up.rows     = p.gate.rows;  // both at once
         p.up.n_pieces = p.gate.n_pieces;
@@ -67,20 +53,32 @@ stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends,
 
 void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws) {
     const int32_t i = int32_t(passes_.size()), rows = int32_t(n * n_lanes_);
-    passes_.push_back({n, at, head ? product(head) : product()});
+    const bool many = rows > own_rows;
+    passes_.push_back({n, at, many, head ? cpu_product(head) : cpu_product()});
     if (i == 0) {
         steps_.push_back({stage_load, 0, i, draws ? int32_t(n_lanes_) : rows});
     }
+    const auto pieces = [](int64_t rows) { return int32_t((rows + rows_at_once - 1) / rows_at_once); };
+    const auto multiply = [&](stage what, int32_t layer, int32_t n_pieces) {
+        if (many) {
+            steps_.push_back({stage_form, layer, i, pieces(rows)});
+        }
+        steps_.push_back({what, layer, i, n_pieces});
+    };
     if (ends_.proj) {
-        steps_.push_back({stage_proj, 0, i, proj_.n_pieces});
+        multiply(stage_proj, 0, proj_.n_pieces);
     }
+    const int32_t n_looks = int32_t(n_lanes_ * hp_.n_head_kv);
     for (int32_t l = 0; l < int32_t(layers_.size()); l++) {
         const layer_products & p = layers_[size_t(l)];
-        steps_.push_back({stage_qkv, l, i, p.q.n_pieces + p.k.n_pieces + p.v.n_pieces});
-        steps_.push_back({stage_attend, l, i, int32_t(n_lanes_ * hp_.n_head_kv)});
-        steps_.push_back({stage_out, l, i, p.o.n_pieces});
-        steps_.push_back({stage_gate, l, i, p.gate.n_pieces});
-        steps_.push_back({stage_down, l, i, p.down.n_pieces});
+        multiply(stage_qkv, l, p.q.n_pieces + p.k.n_pieces + p.v.n_pieces);
+        if (many) {
+            steps_.push_back({stage_keep, l, i, n_looks});
+        }
+        steps_.push_back({stage_attend, l, i, many ? n_looks * pieces(n) : n_looks});
+        multiply(stage_out, l, p.o.n_pieces);
+        multiply(stage_gate, l, p.gate.n_pieces);
+        multiply(stage_down, l, p.down.n_pieces);
     }
     steps_.push_back({stage_head, 0, i, passes_.back().head.n_pieces + (draws ? 0 : 1)});
     if (draws) {
@@ -92,7 +90,7 @@ void stack_node::reserve(int n_threads) {
     const size_t rows = size_t(n_rows_max_), hd = size_t(hp_.head_dim), group = size_t(hp_.n_head / hp_.n_head_kv);
     int64_t n_wide = std::max(n_in_, hp_.n_embd);
     for (const layer_products & l : layers_) {
-        for (const product * p : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
+        for (const cpu_product * p : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
             form_bytes_ = std::max(form_bytes_, p->ready_bytes());
             n_wide      = std::max(n_wide, p->n_in);
         }
@@ -114,16 +112,34 @@ void stack_node::reserve(int n_threads) {
     h_.resize(rows * size_t(layers_[0].down.n_in));
     logits_.resize(chain_.table0 ? size_t(n_lanes_ * n_vocab) : 0);
     sum_.resize(chain_.table0 ? size_t(n_lanes_ * n_in_) : 0);
+    const bool many = std::any_of(passes_.begin(), passes_.end(), [](const pass & p) { return p.many; });
+    forms_.resize(many ? 3 * rows * form_bytes_ + 64 : 0);
+    const size_t looks = group * size_t(many ? rows_at_once : 1);
     memory_.resize(size_t(n_threads));
     for (thread_memory & m : memory_) {
         m.normed.resize(size_t(n_wide));
         m.turns.resize(rows * hd);
-        m.queries.resize(group * hd);
-        m.scores.resize(group * size_t(n_context_));
+        m.queries.resize(hd);
+        m.scores.resize(looks * size_t(n_context_));
+        m.looked.resize(looks * hd);
         m.local.resize(2 * rows * size_t(max_piece_rows));
-        m.forms.resize(3 * rows * form_bytes_ + 64);
-        m.ready.resize(group * ready_bytes_ + 64);
+        m.forms.resize(3 * size_t(n_own_) * form_bytes_ + 64);
+        m.ready.resize(looks * ready_bytes_ + 64);
     }
+}
+
+size_t stack_node::n_bytes() const {
+    size_t n = forms_.size();
+    for (const std::vector<float> * v : {&in_, &x_, &q_, &k_, &v_, &y_, &h_, &logits_, &sum_}) {
+        n += v->size() * sizeof(float);
+    }
+    for (const thread_memory & m : memory_) {
+        for (const std::vector<float> * v : {&m.normed, &m.turns, &m.queries, &m.scores, &m.looked, &m.local}) {
+            n += v->size() * sizeof(float);
+        }
+        n += m.forms.size() + m.ready.size();
+    }
+    return n;
 }
 
 void stack_node::compute(ggml_tensor *, int thread, int n_threads, void * self) {
@@ -140,7 +156,7 @@ void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends
     ggml_tensor * args[] = {x, in.pos, in.k_rows, in.mask};
     ggml_tensor * y = ggml_custom_4d(g.ctx, GGML_TYPE_F32, in.n_lanes * (n_embd + n_vocab), 1, 1, 1, args, 4, compute, GGML_N_TASKS_MAX, node.get());
     node->dst_ = y;
-    g.keep(node);
+    g.keep(node, node->n_bytes());
     g.output("hidden", ggml_view_2d(g.ctx, y, n_embd, in.n_lanes, size_t(n_embd) * sizeof(float), 0));
     if (head) {
         const size_t at = size_t(in.n_lanes * n_embd) * sizeof(float);
@@ -168,7 +184,7 @@ void stack_node::chain(graph & g, const stack & blocks, const stack_ends & ends,
     *ids = ggml_custom_4d(g.ctx, GGML_TYPE_I32, g.key.n_lanes, n_passes, 1, 1, args, 4, compute, GGML_N_TASKS_MAX, node.get());
     node->dst_ = *ids;
     *sum = ggml_custom_4d(g.ctx, GGML_TYPE_F32, node->n_in_, g.key.n_lanes, 1, 1, ids, 1, copy_sum, 1, node.get());
-    g.keep(node);
+    g.keep(node, node->n_bytes());
 }
 
 } // namespace omni

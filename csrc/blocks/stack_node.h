@@ -1,10 +1,11 @@
-// A decoder stack over few rows, with what stands before and behind it, as one node of a graph. As hundreds of nodes the
-// threads would meet behind each; here they share pieces of work (kernels/team.h) and the weights stream through once
-// for all rows. On the CPU only; the chain of ggml's nodes remains for all that is not covered, and is its twin in tests.
+// A decoder stack, with what stands before and behind it, as one node of a graph. As hundreds of nodes the threads would
+// meet behind each; here they share pieces of work (kernels/team.h) and the weights stream through once for all rows. Few
+// rows go with any weights, and any number of them with weights whose products do not depend on it (kernels/panel.h). On
+// the CPU only; the chain of ggml's nodes remains for all that is not covered, and is its twin in tests.
 #pragma once
 
+#include "blocks/cpu_product.h"
 #include "blocks/stack.h"
-#include "kernels/matvec.h"
 #include "kernels/team.h"
 
 #include <atomic>
@@ -45,22 +46,13 @@ class stack_node : public team_work {
     void    piece(int32_t step, int32_t piece, int thread) override;
 
   private:
-    enum stage { stage_load, stage_proj, stage_qkv, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw };
+    static constexpr int64_t own_rows = 8;      // up to so many, each thread makes the forms of rows for itself
+    static constexpr int64_t rows_at_once = 8;  // of a pass with more: in a piece of making forms, and of attention
+    static constexpr int64_t keys_at_once = 64, values_at_once = 8;
 
-    struct product {  // a matrix, cut into pieces of rows
-        product() = default;
-        explicit product(const ggml_tensor * w);
-        void multiply(int64_t r0, int64_t r1, const char * x, size_t x_stride, int64_t n_x, float * y, int64_t y_stride) const;
-        size_t ready_bytes() const { return (kernel.ready_bytes(kernel.type, n_in) + 63) / 64 * 64; }
+    enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw };
 
-        matvec       kernel{};
-        const char * data   = nullptr;
-        size_t       stride = 0;
-        int64_t      n_in = 0, n_out = 0, rows = 0;
-        int32_t      n_pieces = 0;
-    };
-
-    struct layer_products { product q, k, v, o, gate, up, down; };
+    struct layer_products { cpu_product q, k, v, o, gate, up, down; };
 
     struct step {
         stage   what;
@@ -69,13 +61,20 @@ class stack_node : public team_work {
 
     struct pass {
         int64_t n = 0, at = -1;  // rows for each lane, and the place of the first; -1: as the inputs say
-        product head;
+        bool    many = false;    // so many that threads share the forms of rows, and a step each makes them
+        cpu_product head;
+    };
+
+    struct form_source {         // what a step multiplies with: rows, and who wants them, by slot
+        const float *   x;
+        const float *   norm;
+        const cpu_product * wanted[3];
     };
 
     struct row_place { int64_t lane, at, seen; int32_t position; };
 
     struct thread_memory {
-        std::vector<float> normed, turns, queries, scores, local;
+        std::vector<float> normed, turns, queries, scores, looked, local;
         std::vector<char>  forms, ready;   // rows of x as up to three kernels want them; of queries and weights of values
         int64_t prepared[3] = {-1, -1, -1}, turned = -1, serial = 0;
     };
@@ -83,19 +82,28 @@ class stack_node : public team_work {
     stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n);
     void add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws);
     void reserve(int n_threads);
+    static char * aligned(std::vector<char> & v) { return reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(v.data()) + 63) / 64 * 64); }
+    static const float * floats(const ggml_tensor * t) { return static_cast<const float *>(t->data); }
+    size_t n_bytes() const;
     static void compute(ggml_tensor * dst, int thread, int n_threads, void * self);
     static void copy_sum(ggml_tensor * dst, int thread, int n_threads, void * self);
 
-    const char * prepare(int32_t step, int thread, int slot, const product & p, const float * x, int64_t x_stride, int64_t n_rows,
+    int64_t n_rows(const pass & p) const { return p.n * n_lanes_; }
+    const char * prepare(int32_t step, int thread, int slot, const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows,
                          const float * norm);
+    void make_forms(const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to);
+    form_source source(const step & s) const;
+    void form(int32_t step, int32_t piece, int thread);
     const float * turns(const step & s, int thread);
     row_place place(const pass & p, int64_t row) const;
     void load(int64_t lane_or_row);
     void project(int32_t step, int32_t piece, int thread);
     void qkv(int32_t step, int32_t piece, int thread);
     void attend(const step & s, int32_t piece, int thread);
-    void attend_row(const step & s, int64_t row, int64_t head_kv, thread_memory & m);
-    void add_product(int32_t step, int32_t piece, int thread, const product & p, const float * x);
+    void attend_many(const step & s, int32_t piece, int thread);
+    void keep(const step & s, int32_t piece, int thread);
+    void attend_rows(const step & s, int64_t row0, int64_t n_rows, int64_t head_kv, thread_memory & m);
+    void add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x);
     void gate(int32_t step, int32_t piece, int thread);
     void head(int32_t step, int32_t piece, int thread);
     void draw_lane(const step & s, int64_t lane);
@@ -105,8 +113,8 @@ class stack_node : public team_work {
     const stack_hparams & hp_;
     stack_ends  ends_;
     stack_chain chain_;
-    int64_t     n_lanes_, n_in_, n_rows_max_, n_context_ = 0;
-    product     proj_;
+    int64_t     n_lanes_, n_in_, n_rows_max_, n_own_, n_context_ = 0;
+    cpu_product     proj_;
     std::vector<layer_products> layers_;
     std::vector<ggml_tensor *>  keys_, values_;
     matvec      of_keys_{}, of_values_{};
@@ -114,6 +122,7 @@ class stack_node : public team_work {
     std::vector<step>   steps_;
     std::vector<float>  periods_;
     std::vector<float>  in_, x_, q_, k_, v_, y_, h_, logits_, sum_;   // [n_rows][..]
+    std::vector<char>   forms_;                                        // of a pass of many rows, by slot
     std::vector<thread_memory> memory_;
     size_t      form_bytes_ = 0, ready_bytes_ = 0;
     ggml_tensor *dst_ = nullptr;

@@ -4,22 +4,19 @@
 #include "blocks/draw.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace omni {
-
-static char * aligned(std::vector<char> & v) {
-    return reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(v.data()) + 63) / 64 * 64);
-}
 
 void stack_node::piece(int32_t step, int32_t piece, int thread) {
     const stack_node::step & s = steps_[size_t(step)];
     switch (s.what) {
         case stage_load:   return load(piece);
+        case stage_form:   return form(step, piece, thread);
         case stage_proj:   return project(step, piece, thread);
         case stage_qkv:    return qkv(step, piece, thread);
-        case stage_attend: return attend(s, piece, thread);
+        case stage_keep:   return keep(s, piece, thread);
+        case stage_attend: return (passes_[size_t(s.pass)].many ? attend_many(s, piece, thread) : attend(s, piece, thread));
         case stage_out:    return add_product(step, piece, thread, layers_[size_t(s.layer)].o, y_.data());
         case stage_gate:   return gate(step, piece, thread);
         case stage_down:   return add_product(step, piece, thread, layers_[size_t(s.layer)].down, h_.data());
@@ -28,28 +25,60 @@ void stack_node::piece(int32_t step, int32_t piece, int thread) {
     }
 }
 
-// Rows of x, normed if asked, in the form that a product wants: each thread makes them for itself, once in a step, which
-// is less than meeting for it would cost.
-const char * stack_node::prepare(int32_t step, int thread, int slot, const product & p, const float * x, int64_t x_stride, int64_t n_rows,
+// Rows of x, normed if asked, in the form that a product wants: of few, each thread makes them for itself, once in a step,
+// which is less than meeting for it would cost; of many there was a step.
+const char * stack_node::prepare(int32_t step, int thread, int slot, const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows,
                                  const float * norm) {
     thread_memory & m = memory_[size_t(thread)];
-    char * form = aligned(m.forms) + size_t(slot) * size_t(n_rows_max_) * form_bytes_;
+    if (steps_[size_t(step) - 1].what == stage_form) {
+        return aligned(forms_) + size_t(slot * n_rows_max_) * form_bytes_;
+    }
+    char * forms = aligned(m.forms) + size_t(slot * n_own_) * form_bytes_;
     const int64_t stamp = (m.serial << 24) + step;
     if (m.prepared[slot] != stamp) {
         m.prepared[slot] = stamp;
-        for (int64_t r = 0; r < n_rows; r++) {
-            const float * row = x + r * x_stride;
-            if (norm) {
-                rms_norm_row(row, norm, hp_.rms_eps, m.normed.data(), p.n_in);
-                row = m.normed.data();
-            }
-            p.kernel.ready(p.kernel.type, row, p.n_in, form + size_t(r) * form_bytes_);
-        }
+        make_forms(p, x, x_stride, n_rows, norm, m, forms);
     }
-    return form;
+    return forms;
 }
 
-static const float * floats(const ggml_tensor * t) { return static_cast<const float *>(t->data); }
+void stack_node::make_forms(const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to) {
+    for (int64_t r = 0; r < n_rows; r++) {
+        const float * row = x + r * x_stride;
+        if (norm) {
+            rms_norm_row(row, norm, hp_.rms_eps, m.normed.data(), p.n_in);
+            row = m.normed.data();
+        }
+        p.kernel.ready(p.kernel.type, row, p.n_in, to + size_t(r) * form_bytes_);
+    }
+}
+
+// A type of weights has the slot of the first product with it.
+stack_node::form_source stack_node::source(const step & s) const {
+    const layer_products & l = layers_[size_t(s.layer)];
+    const stack::layer & w = blocks_.layers[size_t(s.layer)];
+    const auto other = [](const cpu_product & p, const cpu_product & than) { return p.kernel.type == than.kernel.type ? nullptr : &p; };
+    switch (s.what) {
+        case stage_proj: return {in_.data(), nullptr, {&proj_}};
+        case stage_qkv:  return {x_.data(), floats(w.attn_norm), {&l.q, other(l.k, l.q), other(l.v, l.q) ? other(l.v, l.k) : nullptr}};
+        case stage_out:  return {y_.data(), nullptr, {&l.o}};
+        case stage_gate: return {x_.data(), floats(w.ffn_norm), {&l.gate, other(l.up, l.gate)}};
+        default:         return {h_.data(), nullptr, {&l.down}};
+    }
+}
+
+// Some of many rows in the forms that the next step's products want.
+void stack_node::form(int32_t step, int32_t piece, int thread) {
+    const stack_node::step & next = steps_[size_t(step) + 1];
+    const form_source from = source(next);
+    const int64_t r0 = piece * rows_at_once, n = std::min(rows_at_once, n_rows(passes_[size_t(next.pass)]) - r0);
+    for (int64_t slot = 0; slot < 3; slot++) {
+        if (const cpu_product * p = from.wanted[slot]) {
+            char * to = aligned(forms_) + size_t(slot * n_rows_max_ + r0) * form_bytes_;
+            make_forms(*p, from.x + r0 * p->n_in, p->n_in, n, from.norm, memory_[size_t(thread)], to);
+        }
+    }
+}
 
 void stack_node::look_up(const ggml_tensor * table, int32_t id, float * out) const {
     const char * row = static_cast<const char *>(table->data) + size_t(id) * table->nb[1];
@@ -89,13 +118,13 @@ void stack_node::qkv(int32_t step, int32_t piece, int thread) {
     const stack_node::step & s = steps_[size_t(step)];
     const layer_products & l = layers_[size_t(s.layer)];
     const int64_t n_rows = passes_[size_t(s.pass)].n * n_lanes_;
-    const product * all[3] = {&l.q, &l.k, &l.v};
+    const cpu_product * all[3] = {&l.q, &l.k, &l.v};
     float * to[3] = {q_.data(), k_.data(), v_.data()};
     int at = 0;
     for (; piece >= all[at]->n_pieces; at++) {
         piece -= all[at]->n_pieces;
     }
-    const product & p = *all[at];
+    const cpu_product & p = *all[at];
     int slot = 0;
     for (; all[slot]->kernel.type != p.kernel.type; slot++) {
     }
@@ -104,105 +133,8 @@ void stack_node::qkv(int32_t step, int32_t piece, int thread) {
     p.multiply(r0, r1, x, form_bytes_, n_rows, to[at] + r0, p.n_out);
 }
 
-stack_node::row_place stack_node::place(const pass & p, int64_t row) const {
-    if (p.at >= 0) {
-        const int64_t at = p.at + row % p.n;
-        return {row / p.n, at, at + 1, int32_t(at)};
-    }
-    const int64_t to = static_cast<const int64_t *>(dst_->src[2]->data)[row];
-    const int64_t n_kv = dst_->src[3]->ne[0];
-    const float * mask = floats(dst_->src[3]) + row * n_kv;
-    const int64_t seen = std::partition_point(mask, mask + n_kv, [](float m) { return m == 0.0f; }) - mask;
-    return {to / n_context_, to % n_context_, seen, static_cast<const int32_t *>(dst_->src[1]->data)[row]};
-}
-
-// Cosines, then sines, of each row of a pass.
-const float * stack_node::turns(const step & s, int thread) {
-    thread_memory & m = memory_[size_t(thread)];
-    const pass & p = passes_[size_t(s.pass)];
-    const int64_t stamp = (m.serial << 24) + s.pass, half = hp_.head_dim / 2;
-    for (int64_t r = 0; m.turned != stamp && r < p.n * n_lanes_; r++) {
-        const int32_t position = place(p, r).position;
-        float * to = m.turns.data() + r * hp_.head_dim;
-        for (int64_t j = 0; j < half; j++) {
-            const float angle = float(position) / periods_[size_t(j)];
-            to[j]        = std::cos(angle);
-            to[half + j] = std::sin(angle);
-        }
-    }
-    m.turned = stamp;
-    return m.turns.data();
-}
-
-static void turn(float * x, const float * turns, int64_t half) {
-    for (int64_t j = 0; j < half; j++) {
-        const float a = x[j], b = x[half + j], c = turns[j], s = turns[half + j];
-        x[j]        = a * c - b * s;
-        x[half + j] = a * s + b * c;
-    }
-}
-
-// A lane's rows for the heads of one group: its keys and values go into the cache, then each row looks.
-void stack_node::attend(const step & s, int32_t piece, int thread) {
-    thread_memory & m = memory_[size_t(thread)];
-    const pass & p = passes_[size_t(s.pass)];
-    const int64_t lane = piece / hp_.n_head_kv, h = piece % hp_.n_head_kv, hd = hp_.head_dim, width = hp_.kv_width();
-    const float * angles = turns(s, thread);
-    const ggml_tensor * keys = keys_[size_t(s.layer)], * values = values_[size_t(s.layer)];
-    const bool half = keys->type == GGML_TYPE_F16;
-    for (int64_t row = lane * p.n; row < (lane + 1) * p.n; row++) {
-        const row_place at = place(p, row);
-        float * k = k_.data() + row * width + h * hd;
-        rms_norm_row(k, floats(blocks_.layers[size_t(s.layer)].attn.k_norm), hp_.rms_eps, k, hd);
-        turn(k, angles + row * hd, hd / 2);
-        char * to = static_cast<char *>(keys->data) + size_t(at.lane) * keys->nb[3] + size_t(at.at) * keys->nb[1] + size_t(h * hd) * keys->nb[0];
-        if (half) {
-            ggml_fp32_to_fp16_row(k, reinterpret_cast<ggml_fp16_t *>(to), hd);
-        } else {
-            std::memcpy(to, k, size_t(hd) * sizeof(float));
-        }
-        to = static_cast<char *>(values->data) + size_t(at.lane) * values->nb[3] + size_t(at.at) * values->nb[0] + size_t(h * hd) * values->nb[1];
-        for (int64_t e = 0; e < hd; e++, to += values->nb[1]) {
-            const float v = v_[size_t(row * width + h * hd + e)];
-            if (half) {
-                *reinterpret_cast<ggml_fp16_t *>(to) = ggml_fp32_to_fp16(v);
-            } else {
-                *reinterpret_cast<float *>(to) = v;
-            }
-        }
-    }
-    for (int64_t row = lane * p.n; row < (lane + 1) * p.n; row++) {
-        attend_row(s, row, h, m);
-    }
-}
-
-void stack_node::attend_row(const step & s, int64_t row, int64_t head_kv, thread_memory & m) {
-    const int64_t hd = hp_.head_dim, group = hp_.n_head / hp_.n_head_kv;
-    const row_place at = place(passes_[size_t(s.pass)], row);
-    const int64_t n = (at.seen + 31) / 32 * 32;  // values beyond what is seen count for nothing
-    const ggml_tensor * keys = keys_[size_t(s.layer)], * values = values_[size_t(s.layer)];
-    char * ready = aligned(m.ready);
-    for (int64_t i = 0; i < group; i++) {
-        const float * q = q_.data() + (row * hp_.n_head + head_kv * group + i) * hd;
-        rms_norm_row(q, floats(blocks_.layers[size_t(s.layer)].attn.q_norm), hp_.rms_eps, m.queries.data(), hd);
-        turn(m.queries.data(), m.turns.data() + row * hd, hd / 2);
-        of_keys_.ready(of_keys_.type, m.queries.data(), hd, ready + size_t(i) * ready_bytes_);
-    }
-    const char * k = static_cast<const char *>(keys->data) + size_t(at.lane) * keys->nb[3] + size_t(head_kv * hd) * keys->nb[0];
-    of_keys_.multiply(of_keys_.type, k, keys->nb[1], at.seen, hd, ready, ready_bytes_, group, m.scores.data(), n);
-    for (int64_t i = 0; i < group; i++) {
-        float * scores = m.scores.data() + i * n;
-        softmax_row(scores, at.seen, 1.0f / std::sqrt(float(hd)));
-        std::fill(scores + at.seen, scores + n, 0.0f);
-        of_values_.ready(of_values_.type, scores, n, ready + size_t(i) * ready_bytes_);
-    }
-    const char * v = static_cast<const char *>(values->data) + size_t(at.lane) * values->nb[3] + size_t(head_kv * hd) * values->nb[1];
-    of_values_.multiply(of_values_.type, v, values->nb[1], hd, n, ready, ready_bytes_, group,
-                        y_.data() + (row * hp_.n_head + head_kv * group) * hd, hd);
-}
-
 // Some rows of a product, added to the stream.
-void stack_node::add_product(int32_t step, int32_t piece, int thread, const product & p, const float * x) {
+void stack_node::add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x) {
     const int64_t n_rows = passes_[size_t(steps_[size_t(step)].pass)].n * n_lanes_;
     const int64_t r0 = piece * p.rows, r1 = std::min(r0 + p.rows, p.n_out);
     float * local = memory_[size_t(thread)].local.data();

@@ -68,7 +68,11 @@ class graph {
     void after(ggml_tensor * t);                         // computed now, in the order of these calls
     bool wants(const std::string & tap) const { return wanted_.count(tap) != 0; }
     bool wants_any() const { return !wanted_.empty(); }
-    void keep(std::shared_ptr<void> p) { kept_.push_back(std::move(p)); }  // what an op of a block's own needs, as long as the graph
+    void keep(std::shared_ptr<void> p, size_t n_bytes = 0) {  // what an op of a block's own needs, as long as the graph
+        kept_.push_back(std::move(p));
+        kept_bytes_ += n_bytes;
+    }
+    size_t kept_bytes() const { return kept_bytes_; }
 
     ggml_cgraph * cgraph() const { return gf_; }
     const std::map<std::string, ggml_tensor *> & inputs() const { return inputs_; }
@@ -86,6 +90,7 @@ class graph {
     std::map<std::string, ggml_tensor *> inputs_, outputs_, taps_;
     std::map<std::string, std::vector<char>> constants_;
     std::vector<std::shared_ptr<void>> kept_;
+    size_t kept_bytes_ = 0;
 };
 
 } // namespace omni

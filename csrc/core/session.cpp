@@ -113,6 +113,7 @@ session::built & session::get(const graph_key & key) {
             fail(OMNI_ERROR_MEMORY, "a graph of '%s' (%d rows, %d lanes, %d KV rows) does not fit on device '%s'",
                  weights_->name().c_str(), key.n, key.n_lanes, key.n_kv, weights_->device()->name().c_str());
         }
+        b->bytes = b->g->kept_bytes();
         for (ggml_backend_t backend : raw) {
             b->bytes += ggml_backend_sched_get_buffer_size(b->sched.get(), backend);
         }

@@ -2,6 +2,7 @@
 #include "kernels/matvec.h"
 
 #include "kernels/cpu.h"
+#include "kernels/panel.h"
 
 #include "ggml-cpu.h"
 #include "ggml.h"
@@ -9,100 +10,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 namespace omni {
 
 namespace {
 
-float half_at(const char * p) {
-    ggml_fp16_t v;
-    std::memcpy(&v, p, sizeof(v));
-    return ggml_fp16_to_fp32(v);
-}
-
-// --- any CPU: rows as 8-bit blocks of 32, each its scale and its sum, then its numbers -------------------------------
-
-struct scalar_block {
-    float   scale;
-    int32_t sum;
-    int8_t  q[32];
-};
-
-size_t q8_bytes(int32_t, int64_t n_in) { return size_t(n_in / 32) * sizeof(scalar_block); }
-
-void round_block(const float * x, float inverse, scalar_block * to) {
-    to->sum = 0;
-    for (int i = 0; i < 32; i++) {
-        to->q[i] = int8_t(std::lrintf(x[i] * inverse));
-        to->sum += to->q[i];
-    }
-}
-
-void q8_ready(int32_t, const float * x, int64_t n_in, char * out) {
-    scalar_block * to = reinterpret_cast<scalar_block *>(out);
-    for (int64_t b = 0; b < n_in / 32; b++, x += 32) {
-        float top = 0.0f;
-        for (int i = 0; i < 32; i++) {
-            top = std::max(top, std::fabs(x[i]));
-        }
-        const float inverse = top > 0.0f ? 127.0f / top : 0.0f;
-        to[b].scale = ggml_fp16_to_fp32(ggml_fp32_to_fp16(top / 127.0f));  // a half, in ggml's blocks
-        round_block(x, inverse, &to[b]);
-    }
-}
-
-// One scale for 256 numbers; what lies furthest from zero becomes -127.
-void q8_k_ready(int32_t, const float * x, int64_t n_in, char * out) {
-    scalar_block * to = reinterpret_cast<scalar_block *>(out);
-    for (int64_t s = 0; s < n_in / 256; s++, x += 256) {
-        float most = 0.0f;
-        for (int i = 0; i < 256; i++) {
-            most = std::fabs(x[i]) > std::fabs(most) ? x[i] : most;
-        }
-        const float inverse = most != 0.0f ? -127.0f / most : 0.0f;
-        for (int b = 0; b < 8; b++, to++) {
-            to->scale = most != 0.0f ? 1.0f / inverse : 0.0f;
-            round_block(x + b * 32, inverse, to);
-        }
-    }
-}
-
-float q8_0_dot(const char * w, const char * x, int64_t n_in) {
-    const scalar_block * b = reinterpret_cast<const scalar_block *>(x);
-    float total = 0.0f;
-    for (int64_t i = 0; i < n_in / 32; i++, w += 34) {
-        const int8_t * q = reinterpret_cast<const int8_t *>(w + 2);
-        int32_t sum = 0;
-        for (int j = 0; j < 32; j++) {
-            sum += int32_t(q[j]) * b[i].q[j];
-        }
-        total += float(sum) * (half_at(w) * b[i].scale);
-    }
-    return total;
-}
-
-float q4_k_dot(const char * w, const char * x, int64_t n_in) {
-    const scalar_block * b = reinterpret_cast<const scalar_block *>(x);
-    float total = 0.0f;
-    for (int64_t s = 0; s < n_in / 256; s++, w += 144) {
-        const uint8_t * packed = reinterpret_cast<const uint8_t *>(w + 4);
-        const uint8_t * qs     = reinterpret_cast<const uint8_t *>(w + 16);
-        for (int k = 0; k < 8; k++, b++) {
-            const int scale = k < 4 ? packed[k] & 63 : (packed[k + 4] & 15) | ((packed[k - 4] >> 6) << 4);
-            const int least = k < 4 ? packed[k + 4] & 63 : (packed[k + 4] >> 4) | ((packed[k] >> 6) << 4);
-            int32_t sum = 0;
-            for (int j = 0; j < 32; j++) {
-                sum += ((qs[k / 2 * 32 + j] >> (k % 2 * 4)) & 15) * b->q[j];
-            }
-            total += b->scale * (half_at(w) * float(scale) * float(sum) - half_at(w + 2) * float(least) * float(b->sum));
-        }
-    }
-    return total;
-}
+// --- any CPU: floats, the row rounded as the weights are -------------------------------------------------------------
 
 size_t float_bytes(int32_t, int64_t n_in) { return size_t(n_in) * sizeof(float); }
 
-void float_ready(int32_t type, const float * x, int64_t n_in, char * out) {  // rounded as the weights are
+void float_ready(int32_t type, const float * x, int64_t n_in, char * out) {
     float * to = reinterpret_cast<float *>(out);
     for (int64_t i = 0; i < n_in; i++) {
         to[i] = type == GGML_TYPE_F16    ? ggml_fp16_to_fp32(ggml_fp32_to_fp16(x[i]))
@@ -178,8 +96,6 @@ bool at_least(cpu_variant least) {
 
 matvec matvec_scalar(int32_t type) {
     switch (type) {
-        case GGML_TYPE_Q8_0: return {type, 32, q8_bytes, q8_ready, dots<q8_0_dot>};
-        case GGML_TYPE_Q4_K: return {type, 256, q8_bytes, q8_k_ready, dots<q4_k_dot>};
         case GGML_TYPE_F32:  return {type, 32, float_bytes, float_ready, dots<f32_dot>};
         case GGML_TYPE_F16:  return {type, 32, float_bytes, float_ready, dots<half_dot<widen_f16>>};
         case GGML_TYPE_BF16: return {type, 32, float_bytes, float_ready, dots<half_dot<widen_bf16>>};
@@ -189,15 +105,16 @@ matvec matvec_scalar(int32_t type) {
 
 matvec find_matvec(int32_t type, int64_t n_in) {
     matvec m = {type, 1, nullptr, nullptr, nullptr};
-    if (at_least(cpu_variant::avx512)) {
-        m = matvec_avx512(type);
-    }
-    if (!m.multiply && at_least(cpu_variant::avx2)) {
-        m = matvec_avx2(type);
-    }
+    using maker = matvec (*)(int32_t);
+    const bool wide = at_least(cpu_variant::avx512), avx2 = at_least(cpu_variant::avx2);
     // Elsewhere ggml's dot products are made for the CPU; ours for any are the twin that a test compares.
-    if (cpu_kernels() == cpu_variant::scalar) {
-        m = matvec_scalar(type);
+    const bool scalar = cpu_kernels() == cpu_variant::scalar;
+    const std::pair<bool, maker> makers[] = {{wide, panel_avx512}, {wide, matvec_avx512}, {avx2, panel_avx2},
+                                             {avx2, matvec_avx2},  {scalar, panel_scalar}, {scalar, matvec_scalar}};
+    for (const auto & [here, make] : makers) {
+        if (here && !m.multiply) {
+            m = make(type);
+        }
     }
     if (m.multiply && n_in % m.unit == 0) {
         return m;

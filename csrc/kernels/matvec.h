@@ -1,4 +1,4 @@
-// Products of a matrix with few rows: the weights are read once for all of them, straight from ggml's blocks. What comes
+// Products of a matrix with rows: the weights are read once for all of them, straight from ggml's blocks. What comes
 // out for a row has the same bits however many rows are in the call and however the matrix is cut into pieces. Rows are
 // rounded as ggml rounds them for the same weights, so that both differ by the order of their sums and by nothing else.
 #pragma once
@@ -18,6 +18,7 @@ struct matvec {
     // y[i * y_stride + r] = weight row r (w_stride bytes apart) times row i of n_x ready ones (x_stride bytes apart).
     void (*multiply)(int32_t type, const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x,
                      size_t x_stride, int64_t n_x, float * y, int64_t y_stride);
+    int64_t lanes = 0;   // rows of the matrix that it takes at once, where any number of rows of x is as good as few; else 0
 };
 
 // The one for this type, made for this CPU where there is one, else over ggml's dot product; multiply is nullptr where

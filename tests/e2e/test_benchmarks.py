@@ -59,6 +59,14 @@ def test_lanes_and_late_positions() -> None:
     assert found["growth"]["30"]["talker_ms"] > 0
 
 
+def test_prompts_and_steps() -> None:
+    found = line("prefill.py", toy(), "--rows", 9, 17, "--at", 12, "--rounds", 1)
+    assert set(found["rows"]) == set(found["text"]) == {"9", "17"}
+    assert found["rows"]["9"]["node"]["ms"] > 0
+    assert found["rows"]["9"]["chain"]["ms"] > 0
+    assert found["step_at"]["12"]["ms"] > 0
+
+
 def test_the_codec_alone() -> None:
     found = line("codec.py", toy(), "--frames", 2, "--calls", 2)
     assert found["s_per_s"] > 0

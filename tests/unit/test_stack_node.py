@@ -6,6 +6,7 @@ Once for each variant of the kernels that this machine runs, in a process of its
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ from pyomni.errors import UnsupportedModel
 
 VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16", "neon")
 TYPES = ("f32", "f16", "bf16", "q8_0", "q5_k", "q4_k")
+PANELS = ("q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4_nl")  # whose products take any number of rows
+NO_PANELS = platform.machine() not in ("x86_64", "AMD64") and os.environ.get("PYOMNI_CPU_VARIANT") != "scalar"
 # Odd numbers of blocks and heads; rows of whole K blocks only for some; enough weights for several threads.
 SIZES = {
     "hidden": 352,
@@ -101,10 +104,53 @@ def test_a_long_context_is_its_twin(paths: dict[str, Path]) -> None:
     model = open_model(paths["f32"], "talker")
     sessions = pair(model, 1)
     for s in sessions:
-        s.decode(rows(model, 1, 62, 0))  # plain in both
+        s.decode(rows(model, 1, 62, 0))
     for k in range(6):  # over the end of a KV block
         got, expected = (s.decode(rows(model, 1, 1, k)) for s in sessions)
         assert off(got.hidden, expected.hidden) < BOUND["f32"]
+
+
+@pytest.fixture(scope="module")
+def whole_blocks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Rows of whole K blocks, so that every type keeps its own."""
+    folder = tmp_path_factory.mktemp("many")
+    sizes = {**SIZES, "hidden": 512, "head_dim": 128, "layers": 2, "cp_ff": 768, "cp_layers": 1}
+    return {kind: tiny_gguf(folder / f"{kind}.gguf", kind, **sizes) for kind in PANELS}
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_many_rows_are_their_twin(whole_blocks: dict[str, Path], kind: str) -> None:
+    for component, n in (("talker", 70), ("code_predictor", 9)):
+        model = open_model(whole_blocks[kind], component, 2)
+        node, twin = pair(model, 2, "f16")
+        given = rows(model, 2, n, 0)
+        got, expected = node.decode(given), twin.decode(given)
+        assert off(got.hidden, expected.hidden) < 3e-2
+        got, expected = node.decode(given[:, :3]), twin.decode(given[:, :3])
+        assert off(got.logits, expected.logits) < 3e-2
+
+
+@pytest.mark.skipif(NO_PANELS, reason="this CPU has no kernels whose products take any number of rows")
+@pytest.mark.parametrize("kind", PANELS)
+def test_no_row_knows_how_many_they_are(whole_blocks: dict[str, Path], kind: str) -> None:
+    expected = None
+    # whole, in parts of many and of few rows, and one by one; the last row's place is over a KV block's end
+    for threads, cuts in (
+        (1, [70]),
+        (3, [70]),
+        (2, [33, 37]),
+        (1, [1, 64, 5]),
+        (2, [3, 62, 4, 1]),
+        (1, [1] * 70),
+    ):
+        model = open_model(whole_blocks[kind], "talker", threads)
+        lm, given, at = DecoderLM(model, 100), rows(model, 1, 70, 3), 0
+        for n in cuts:
+            step = lm.decode(given[:, at : at + n])
+            at += n
+        found = (step.logits.tobytes(), step.hidden.tobytes(), lm.save())
+        expected = expected or found
+        assert found == expected, (threads, cuts)
 
 
 @pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_k"])
