@@ -31,9 +31,10 @@ class stack_node : public team_work {
     // Whether this graph's rows, n for each lane, can go this way with these matrices.
     static bool covers(const graph & g, const stack & blocks, const std::vector<ggml_tensor *> & matrices, int64_t n);
 
-    // x [n_in, n * n_lanes] -> outputs hidden [n_embd, n_lanes], normed, and with a head logits [n_vocab, n_lanes].
+    // x [n_in, n * n_lanes] -> outputs hidden [n_embd, n_lanes], normed, with a head logits [n_vocab, n_lanes], and with
+    // heads for every row each [n_vocab, n_heads, n * n_lanes].
     static void decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in,
-                       ggml_tensor * head);
+                       ggml_tensor * head, const std::vector<ggml_tensor *> & each = {});
 
     // first [n_in, 1, n_lanes] and id0 I32 [n_lanes], uniforms and params as for a draw -> ids I32 [n_lanes, n_passes]
     // and the sum of all rows looked up [n_in, n_lanes]. In lanes 0 to n_lanes - 1 of the cache, from its beginning.
@@ -45,7 +46,7 @@ class stack_node : public team_work {
     void    piece(int32_t step, int32_t piece, int thread) override;
 
   private:
-    enum stage { stage_load, stage_proj, stage_qkv, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw };
+    enum stage { stage_load, stage_proj, stage_qkv, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw, stage_each };
 
     struct product {  // a matrix, cut into pieces of rows
         product() = default;
@@ -70,6 +71,7 @@ class stack_node : public team_work {
     struct pass {
         int64_t n = 0, at = -1;  // rows for each lane, and the place of the first; -1: as the inputs say
         product head;
+        std::vector<product> each;  // heads that every row goes through
     };
 
     struct row_place { int64_t lane, at, seen; int32_t position; };
@@ -98,6 +100,7 @@ class stack_node : public team_work {
     void add_product(int32_t step, int32_t piece, int thread, const product & p, const float * x);
     void gate(int32_t step, int32_t piece, int thread);
     void head(int32_t step, int32_t piece, int thread);
+    void each_row(int32_t step, int32_t piece, int thread);
     void draw_lane(const step & s, int64_t lane);
     void look_up(const ggml_tensor * table, int32_t id, float * out) const;
 
