@@ -162,7 +162,7 @@ class DecoderLM:
             The rows do not fit into n_ctx; nothing was changed.
         """
         given = np.asarray(rows, np.float32)[None]
-        each = self.session.lm_decode(given, [lane], head, n_heads=max(n_heads, 0) or -1)[3]
+        each = self.session.lm_decode(given, [lane], head, n_heads=n_heads)[3]
         assert each is not None
         return each[0]
 
