@@ -50,9 +50,9 @@ def sampling_flags(p: argparse.ArgumentParser) -> None:
     )
     draw.add_argument(
         "--speculate",
-        metavar="off|N",
-        help="code groups to propose in each pass of the code predictor, up to 3 (default off); other draws, "
-        "same distribution",
+        metavar="N",
+        help="code groups to propose in each pass of the code predictor: 1 to 3, or off, the default; other "
+        "draws of the same distribution (docs/speculation.md)",
     )
 
 

@@ -134,9 +134,7 @@ class DecoderLM:
             positions = None if positions is None else np.asarray(positions, np.float32)[None]
             deepstack = None if deepstack is None else np.asarray(deepstack, np.float32)[None]
         which = range(len(given)) if lanes is None else lanes
-        logits, hidden, behind, _ = self.session.lm_decode(
-            given, which, head, positions, deepstack, accepted
-        )
+        logits, hidden, behind, _ = self.session.lm_decode(given, which, head, positions, deepstack, accepted)
         assert logits is not None
         return Step(logits, hidden, behind)
 

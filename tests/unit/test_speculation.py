@@ -9,7 +9,7 @@ import pytest
 from fakes import N_GROUPS, WIDTH, FakePredictor, FakeTalker, prompt_rows, small_metadata
 
 from pyomni.components.lm import CODEC
-from pyomni.errors import ArgumentError, InternalError
+from pyomni.errors import ArgumentError, Cancelled, InternalError
 from pyomni.options import Draw, GenerationOptions, SpeechOptions
 from pyomni.pipelines import speculation
 from pyomni.pipelines.blocks import Timings
@@ -209,6 +209,29 @@ def test_what_was_proposed_is_counted() -> None:
     assert 0 < clock.n_accepted < clock.n_proposed
     _, clock = run([request(1, 0)])
     assert (clock.n_proposed, clock.n_accepted) == (0, 0)
+
+
+def test_a_frame_that_was_cancelled_half_way_leaves_nothing_behind() -> None:
+    class Interrupted(FakePredictor):
+        n_left = 20
+
+        def each(self, rows: np.ndarray, **given: int) -> np.ndarray:
+            scores = super().each(rows, **given)
+            self.n_left -= 1
+            if not self.n_left:
+                raise Cancelled("the call was cancelled")
+            return scores
+
+    talker, predictor = FakeTalker(), Interrupted()
+
+    def speak() -> list[list[int]]:
+        events = generate(talker, predictor, [request(1, 2)], small_metadata())
+        return [event.codes.tolist() for event in events if event.codes is not None]
+
+    with pytest.raises(Cancelled):
+        speak()
+    assert predictor.rows, "it was half way"
+    assert speak() == run([request(1, 2)])[0][0]
 
 
 def test_scores_that_are_no_numbers_are_an_error() -> None:
