@@ -52,7 +52,7 @@ class Said(NamedTuple):
     passed: tuple[int, int]  # proposals the engine decided on and accepted, with one a pass
 
 
-def say(names: tuple[str, ...], greedy: bool, threads: int | None) -> Said:
+def say(names: tuple[str, ...], greedy: bool, args: argparse.Namespace) -> Said:
     """Let the packaged voice say the sentences of these files."""
     frames: list[tuple[Any, Any]] = []
     opened: dict[str, DecoderLM] = {}
@@ -72,9 +72,9 @@ def say(names: tuple[str, ...], greedy: bool, threads: int | None) -> Said:
 
     texts = [line for name in names for line in (SENTENCES / name).read_text().splitlines() if line.strip()]
     proposed = accepted = 0
-    with pyomni.load(packaged_voice(), device="cpu", threads=threads) as model:
+    with pyomni.load(packaged_voice(), device="cpu", threads=args.threads) as model:
         model._weights.watch = watch
-        for i, text in enumerate(texts):
+        for i, text in enumerate(texts[: args.sentences]):
             for speculate in (0, 1):
                 options = pyomni.SpeechOptions(seed=1 + i, greedy=greedy, speculate=speculate)
                 with model.stream(text, options=options) as stream:
@@ -171,8 +171,8 @@ def shares(scores: F64, draw: Draw) -> F64:
 
 def acceptance(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One line for each draft and group, and one of the engine."""
-    fit = say(("development.txt", "everyday.txt"), False, args.threads)
-    tests = {greedy: say(("held_out.txt",), greedy, args.threads) for greedy in (True, False)}
+    fit = say(("development.txt", "everyday.txt"), False, args)
+    tests = {greedy: say(("held_out.txt",), greedy, args) for greedy in (True, False)}
     u = np.random.default_rng(0).random((len(tests[False].codes), 1))
     for group in range(1, fit.codes.shape[1]):
         head = tensor(f"code_predictor.codec_head.{group - 1}.weight").astype(float)
@@ -230,7 +230,7 @@ def cost(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for _ in range(args.rounds + 2):
             for n in (1, 2, 3, 4):  # n rows judge as many groups, and the same number of heads drafts
                 other.rewind()
-                timed(f"pass_{n}", lambda n=n: other.each(rows[:n], head=3, n_heads=max(1, 2 * n - 1)))
+                timed(f"pass_{n}", lambda n=n: other.each(rows[:n], n_heads=min(2 * n - 1, n_groups - 1)))
             timed("frame", frame)
             for most in (1, 2, 3):
                 made = timed(
@@ -253,7 +253,8 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description="What proposing code groups would gain; JSON lines.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("acceptance")
+    a = verbs.add_parser("acceptance")
+    a.add_argument("--sentences", type=int, help="the first so many of each list; default all")
     c = verbs.add_parser("cost")
     c.add_argument("model", help="GGUF file, of real sizes")
     c.add_argument("--rounds", type=int, default=25)
