@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -25,7 +26,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from probes import probed
 
 import pyomni
 from pyomni._binding import Device, Model
@@ -37,6 +37,10 @@ from pyomni.options import Draw
 from pyomni.pipelines.speculation import speculated
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE))  # which PYTHONSAFEPATH leaves out
+
+from probes import probed  # isort: skip
+
 SENTENCES = HERE.parent / "tools" / "demo_voice"
 RIDGE = 100.0  # of fitted drafts: the best of 10, 100 and 1000 there
 F64 = npt.NDArray[np.float64]
