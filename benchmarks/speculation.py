@@ -36,11 +36,11 @@ from pyomni.doctor.tensors import read_tensor
 from pyomni.options import Draw
 from pyomni.pipelines.speculation import speculated
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE))  # which PYTHONSAFEPATH leaves out
+sys.path.append(str(Path(__file__).parent))  # which PYTHONSAFEPATH leaves out
 
 from probes import probed  # isort: skip
 
+HERE = Path(__file__).parent
 SENTENCES = HERE.parent / "tools" / "demo_voice"
 RIDGE = 100.0  # of fitted drafts: the best of 10, 100 and 1000 there
 F64 = npt.NDArray[np.float64]
