@@ -65,6 +65,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
     using vi = typename V::vi;
     const omni::panel_format f = omni::panel_format_of(TYPE);
     const form shape(f, n_in);
+    constexpr bool minima = TYPE == GGML_TYPE_Q4_K || TYPE == GGML_TYPE_Q5_K, whole = minima || TYPE == GGML_TYPE_Q6_K;  // groups
     constexpr long block = TYPE == GGML_TYPE_Q6_K ? 16 : 32, per_unit = 256 / block;
     alignas(64) float scale[16 * V::lanes], least[8 * V::lanes];
     vf acc[N];
@@ -113,7 +114,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
                 }
             }
         }
-        if ((TYPE == GGML_TYPE_Q4_K || TYPE == GGML_TYPE_Q5_K) && b % per_unit == 0) {
+        if (minima && b % per_unit == 0) {
             vi head[4];
             V::columns(rows, b / per_unit * (TYPE == GGML_TYPE_Q4_K ? 144 : 176), head);
             scales_k<V>(head, scale, least);
@@ -122,7 +123,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
         }
 #pragma GCC unroll 8
         for (long k = 0; k < T::blocks; k++) {
-            if (k > 0 && b + k == shape.n) {
+            if (!whole && k > 0 && b + k == shape.n) {
                 break;
             }
             const bool halves = TYPE == GGML_TYPE_Q8_0 || TYPE == GGML_TYPE_Q4_0 || TYPE == GGML_TYPE_IQ4_NL;
@@ -132,7 +133,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
                 const char * of = x + size_t(i) * x_stride + shape.tail + (b + k) * 4;
                 const vi sum = V::add(sums[i][k], V::spread_int(of + shape.n * 4));
                 acc[i] = V::fma(V::to_float(sum), V::mul(d, V::spread(of)), acc[i]);
-                if (f.minima) {
+                if (minima) {
                     acc[i] = V::fma(V::load(least + (b + k) % per_unit * V::lanes), V::spread(of + shape.n * 8), acc[i]);
                 }
             }
