@@ -12,8 +12,8 @@ static int64_t piece_rows(const matvec & kernel, size_t stride) {
     return std::clamp<int64_t>((piece_bytes / int64_t(stride) + group / 2) / group * group, group, max_piece_rows);
 }
 
-cpu_product::cpu_product(const ggml_tensor * w)
-    : kernel(find_matvec(w->type, w->ne[0])), data(static_cast<const char *>(w->data)), stride(w->nb[1]), apart(w->nb[2]), n_in(w->ne[0]), n_out(w->ne[1]),
+cpu_product::cpu_product(const ggml_tensor * w, bool as_ggml)
+    : kernel((as_ggml ? ggml_matvec : find_matvec)(w->type, w->ne[0])), data(static_cast<const char *>(w->data)), stride(w->nb[1]), apart(w->nb[2]), n_in(w->ne[0]), n_out(w->ne[1]),
       rows(piece_rows(kernel, w->nb[1])), n_pieces(int32_t((n_out + rows - 1) / rows)) {}
 
 cpu_product cpu_product::at(int64_t i) const {

@@ -41,25 +41,25 @@ stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends,
       n_rows_max_(n * g.key.n_lanes), n_own_(std::min(n_rows_max_, std::max(own_rows, n_lanes_))),
       n_used_(blocks.hp.moe ? blocks.hp.moe->n_expert_used : 0) {
     if (ends.proj) {
-        proj_ = cpu_product(ends.proj);
+        proj_ = of(ends.proj);
     }
     for (const stack::layer & l : blocks.layers) {
         layer_products & p = layers_.emplace_back();
-        p.q = cpu_product(l.attn.q);
-        p.k = cpu_product(l.attn.k);
-        p.v = cpu_product(l.attn.v);
-        p.o = cpu_product(l.attn.o);
+        p.q = of(l.attn.q);
+        p.k = of(l.attn.k);
+        p.v = of(l.attn.v);
+        p.o = of(l.attn.o);
         if (const swiglu_mlp * mlp = l.mlp ? &*l.mlp : l.moe->shared ? &*l.moe->shared : nullptr) {
-            p.gate = cpu_product(mlp->gate);
-            p.up   = cpu_product(mlp->up);
-            p.down = cpu_product(mlp->down);
+            p.gate = of(mlp->gate);
+            p.up   = of(mlp->up);
+            p.down = of(mlp->down);
         }
         if (l.moe) {
-            p.router      = cpu_product(l.moe->router);
-            p.expert_gate = cpu_product(l.moe->gate);
-            p.expert_up   = cpu_product(l.moe->up);
-            p.expert_down = cpu_product(l.moe->down);
-            p.open        = l.moe->shared ? cpu_product(l.moe->shared_gate) : cpu_product();
+            p.router      = of(l.moe->router);
+            p.expert_gate = of(l.moe->gate);
+            p.expert_up   = of(l.moe->up);
+            p.expert_down = of(l.moe->down);
+            p.open        = l.moe->shared ? of(l.moe->shared_gate) : cpu_product();
         }
         keys_.push_back(g.state_lanes(l.attn.cache.k));
         values_.push_back(g.state_lanes(l.attn.cache.v));
@@ -75,7 +75,7 @@ stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends,
 void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws) {
     const int32_t i = int32_t(passes_.size()), rows = int32_t(n * n_lanes_);
     const bool many = rows > own_rows;
-    passes_.push_back({n, at, many, head ? cpu_product(head) : cpu_product(), {}});
+    passes_.push_back({n, at, many, head ? of(head) : cpu_product(), {}});
     if (i == 0) {
         steps_.push_back({stage_load, 0, i, draws ? int32_t(n_lanes_) : rows});
     }

@@ -100,6 +100,8 @@ class stack_node : public team_work {
     static void compute(ggml_tensor * dst, int thread, int n_threads, void * self);
     static void copy_sum(ggml_tensor * dst, int thread, int n_threads, void * self);
 
+    // Of experts many rows go through ggml's nodes, and few must come out as they would there.
+    cpu_product of(const ggml_tensor * w) const { return cpu_product(w, n_used_ > 0); }
     int64_t n_rows(const pass & p) const { return p.n * n_lanes_; }
     int64_t n_forms(int64_t n_rows) const { return n_rows * std::max<int64_t>(1, n_used_); }  // in a slot
     const char * prepare(int32_t step, int thread, int slot, const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows,
