@@ -2,9 +2,9 @@
 
     python benchmarks/node.py model.gguf --component thinker -t 2 --busy 0 1
 
-Milliseconds of a step of one row, as one node (`node`) and as the chain of ggml's nodes (`chain`) that a session
-with a tap keeps, the two in turns; `ratio` is the median of the rounds' ratios. For each number of processes
-that keep a core busy beside them. The rows are random.
+Milliseconds of a step of one row, as one node (`node`) and as the chain of ggml's nodes (`chain`) that a
+session with a tap keeps, the two in turns; `ratio` is the median of the rounds' ratios. For each number of
+processes that keep a core busy beside them. The rows are random.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--at", type=int, default=100, help="positions behind which the steps are")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=5, help="of a round, each way")
-    parser.add_argument("--busy", type=int, nargs="+", default=[0], help="processes that keep a core busy each")
+    parser.add_argument("--busy", type=int, nargs="+", default=[0], help="processes beside them, a core each")
     parser.add_argument("-t", "--threads", type=int)
     args = parser.parse_args()
     with Device("cpu", args.threads) as device, Model(device, args.model, args.component) as model:

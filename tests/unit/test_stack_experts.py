@@ -1,4 +1,4 @@
-"""Layers of experts in a decoder stack that is one node, against the chain of ggml's nodes that a tap keeps."""
+"""Layers of experts in a stack that is one node, against the chain of ggml's nodes that a tap keeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyomni.errors import UnsupportedModel
 from pyomni.siblings import sibling_path
 
 VARIANTS = ("scalar", "avx2", "avx512", "neon")
-# Rows of whole K blocks, experts of more than one piece, more of them than a row takes, and one for all in the talker.
+# Rows of whole K blocks, experts of several pieces, more than a row takes, and one for all in the talker.
 SIZES = {f"{part}__hidden": 256 for part in ("thinker", "talker")}
 SIZES |= {f"{part}__expert_ff": 256 for part in ("thinker", "talker")}
 SIZES |= {"talker__shared_ff": 512, "thinker__experts": 12, "thinker__experts_used": 5}
