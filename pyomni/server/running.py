@@ -38,9 +38,11 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         raise ArgumentError(f"host {host!r}, port {port} cannot be listened on: {error}") from None
     try:
-        # on Windows the first of these would let two servers have one port
-        own = socket.SO_EXCLUSIVEADDRUSE if sys.platform == "win32" else socket.SO_REUSEADDR
-        sock.setsockopt(socket.SOL_SOCKET, own, 1)
+        # on Windows SO_REUSEADDR would let two servers have one port
+        if sys.platform == "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen()
     except OSError as error:
