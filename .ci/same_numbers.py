@@ -1,7 +1,7 @@
 """Do two outputs of tests/native/smoke.c say the same? ``python .ci/same_numbers.py EXPECTED FOUND``.
 
-Words are the same; numbers of a line with an rms differ by at most a hundredth of it, the rms by a thousandth. The
-systems' math libraries and the order of sums differ by far less.
+Words are the same; numbers of a line with an rms differ by at most a hundredth of it, the rms by a
+thousandth. The systems' math libraries and the order of sums differ by far less.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def _close(a: str, b: str) -> bool:
     if ours.keys() != theirs.keys() or not rms:
         return False
     allowed = {"n": 0.0, "rms": rms / 1000}
-    return all(abs(float(theirs[k] or 0) - float(v or 0)) <= allowed.get(k, rms / 100) for k, v in ours.items())
+    return all(
+        abs(float(theirs[k] or 0) - float(v or 0)) <= allowed.get(k, rms / 100) for k, v in ours.items()
+    )
 
 
 if __name__ == "__main__":
