@@ -17,7 +17,7 @@ if ! command -v x86_64-w64-mingw32-g++-posix >/dev/null; then
     exit 3
 fi
 
-build() { # NAME OPTION...
+configure() { # NAME OPTION...
     local name=$1 launcher=()
     shift
     if command -v ccache >/dev/null; then
@@ -26,25 +26,40 @@ build() { # NAME OPTION...
     cmake -S . -B "$out/$name" -G Ninja -DPYOMNI_SMOKE=ON -DGGML_NATIVE=OFF -DGGML_LLAMAFILE=OFF \
         -DPython_EXECUTABLE="$(command -v "$python")" "${launcher[@]}" \
         -DCMAKE_C_FLAGS_RELEASE="-O1 -DNDEBUG" -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" "$@"
-    cmake --build "$out/$name" -j "$jobs"
 }
-
-build windows --toolchain "$PWD/cmake/mingw.cmake"
-echo "built: $out/windows/pyomni-smoke.exe"
-if ! command -v wine >/dev/null; then
-    echo "windows.sh: wine is not here, so the program is built and not run: apt-get install wine64 wine" >&2
-    exit 0
-fi
-
-build here
-cp pyomni/data/demo.gguf "$out/démo ☃.gguf"
+build() { cmake --build "$out/$1" -j "$jobs" --target "$2"; } # NAME TARGET
 say() { # NAME COMMAND...: what it prints, as lines that end alike
     local name=$1
     shift
     (cd "$out" && "$@" 2>"$name.err") | tr -d '\r' >"$out/$name.txt"
 }
-export WINEPREFIX WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
-WINEPREFIX="$(cd "$out" && pwd)/wine"
+
+configure windows --toolchain "$PWD/cmake/mingw.cmake"
+build windows pyomni-system
+if command -v wine >/dev/null; then
+    configure here
+    build here pyomni-system
+    export WINEPREFIX WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+    WINEPREFIX="$(cd "$out" && pwd)/wine"
+    large="$out/groß ☃.bin" # 5 GiB, of which two pages are stored
+    printf 'head' >"$large"
+    truncate -s $((5 << 30)) "$large"
+    printf 'tail' | dd of="$large" bs=1 seek=$(((5 << 30) - 4)) conv=notrunc status=none
+    say system-here here/pyomni-system
+    say system-windows wine windows/pyomni-system.exe
+    rm "$large"
+    diff "$out/system-here.txt" "$out/system-windows.txt"
+    echo "windows.sh: files, maps, processors: the same $(wc -l <"$out/system-here.txt") lines under wine"
+fi
+
+build windows _native
+echo "windows.sh: built $out/windows/pyomni-smoke.exe"
+if ! command -v wine >/dev/null; then
+    echo "windows.sh: wine is not here, so nothing of it was run: apt-get install wine64 wine" >&2
+    exit 0
+fi
+build here _native
+cp pyomni/data/demo.gguf "$out/démo ☃.gguf"
 say here here/pyomni-smoke
 for variant in scalar avx2 avx512 avx512_bf16 ""; do
     export PYOMNI_CPU_VARIANT=$variant
