@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pyomni.errors import ModelFileError
 
-__all__ = ["cache_folder", "data_folder", "models_folder", "packaged_voice"]
+__all__ = ["cache_folder", "data_folder", "is_device_name", "models_folder", "packaged_voice"]
+
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:[. ].*)?", re.IGNORECASE)
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows takes a file name for a device, as ``nul.wav``: refused everywhere, as files move."""
+    return bool(_DEVICES.fullmatch(name))
 
 
 def cache_folder() -> Path:

@@ -1,5 +1,6 @@
 #include "core/device.h"
 
+#include "core/cores.h"
 #include "core/error.h"
 #include "core/headroom.h"
 #include "core/log.h"
@@ -8,10 +9,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <thread>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 
 namespace omni {
 
@@ -19,16 +16,6 @@ static std::string device_name(ggml_backend_dev_t dev) {
     std::string name = ggml_backend_dev_name(dev);
     std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
     return name;
-}
-
-static int usable_cores() {
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-        return std::max(1, CPU_COUNT(&set));
-    }
-#endif
-    return std::max(1u, std::thread::hardware_concurrency());
 }
 
 // A function of the CPU backend, looked up by name so that it is found whether ggml is linked in or loaded.

@@ -1,6 +1,7 @@
 #include "core/gguf.h"
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/foreign.h"
 #include "core/gguf_check.h"
 #include "core/headroom.h"
@@ -8,8 +9,6 @@
 
 #include "ggml.h"
 #include <gguf.h>  // ggml's, not the one beside this file
-
-#include <sys/stat.h>
 
 #include <cmath>
 
@@ -19,18 +18,16 @@ static const int64_t max_size = 1 << 28;  // larger than any width or count of a
 
 gguf_file::gguf_file(const std::string & path) : path_(path) {
     log_install();
-    FILE * f = fopen(path.c_str(), "rb");
-    char magic[4] = {};
+    if (file_is_folder(path)) {
+        fail(OMNI_ERROR_IO, "%s: is a folder, expected a GGUF file", path.c_str());
+    }
+    file_ptr f = file_open(path);
     if (!f) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", path.c_str());
     }
-    struct stat st;
-    const bool folder = fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode);
-    const size_t n = folder ? 0 : fread(magic, 1, sizeof(magic), f);
-    fclose(f);
-    if (folder) {
-        fail(OMNI_ERROR_IO, "%s: is a folder, expected a GGUF file", path.c_str());
-    }
+    char magic[4] = {};
+    const size_t n = fread(magic, 1, sizeof(magic), f.get());
+    f.reset();
     if (n != 4 || std::string(magic, 4) != "GGUF") {
         fail(OMNI_ERROR_FORMAT, "%s: does not begin with 'GGUF', so it is not a GGUF file", path.c_str());
     }

@@ -1,6 +1,7 @@
 #include "core/gguf_check.h"
 
 #include "core/error.h"
+#include "core/file.h"
 
 #include "ggml.h"
 #include <gguf.h>  // ggml's, not the one beside this file
@@ -19,10 +20,6 @@ const uint64_t max_entries   = 1 << 15;    // keys, or tensors: ggml compares ea
 const uint64_t max_key       = (1 << 16) - 1;
 const uint64_t max_alignment = 1 << 20;
 
-struct file_close {
-    void operator()(FILE * f) const { fclose(f); }
-};
-
 uint64_t bytes_of(uint32_t type) {
     switch (type) {
         case GGUF_TYPE_UINT8: case GGUF_TYPE_INT8: case GGUF_TYPE_BOOL: return 1;
@@ -36,8 +33,8 @@ uint64_t bytes_of(uint32_t type) {
 // A position in the file, which moves only over bytes that are there.
 class header_walk {
   public:
-    explicit header_walk(const std::string & path) : path_(path), f_(fopen(path.c_str(), "rb")) {
-        if (!f_ || fseeko(f_.get(), 0, SEEK_END) != 0 || (end_ = uint64_t(ftello(f_.get()))) > INT64_MAX) {
+    explicit header_walk(const std::string & path) : path_(path), f_(file_open(path)) {
+        if (!f_ || !file_size(f_.get(), &end_)) {
             fail(OMNI_ERROR_IO, "%s: the file cannot be opened, or not read from any place", path.c_str());
         }
         rewind(f_.get());
@@ -95,7 +92,7 @@ class header_walk {
             return;
         }
         need(n, what);
-        if (fseeko(f_.get(), off_t(at_), SEEK_SET) != 0) {
+        if (!file_seek(f_.get(), at_)) {
             fail(OMNI_ERROR_IO, "%s: the file cannot be read", path_.c_str());
         }
     }
@@ -214,7 +211,7 @@ class header_walk {
     }
 
     const std::string & path_;
-    std::unique_ptr<FILE, file_close> f_;
+    file_ptr f_;
     uint64_t at_ = 0, end_ = 0;
     uint64_t alignment_ = GGUF_DEFAULT_ALIGNMENT;
     uint64_t next_ = 0;  // where the next tensor lies, from the start of the data: at most max_entries files behind it

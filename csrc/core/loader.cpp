@@ -1,6 +1,7 @@
 #include "core/loader.h"
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/headroom.h"
 #include "core/pages.h"
 #include "core/snapshot.h"
@@ -83,10 +84,6 @@ ggml_tensor * weights::request(const std::string & name, const shape & ne, bool 
     return t;
 }
 
-struct file_close {
-    void operator()(FILE * f) const { fclose(f); }
-};
-
 // Less than this is read at once: what lies in memory of its own is a little faster to work on.
 static const uint64_t min_mapped_bytes = uint64_t(2) << 30;
 
@@ -127,7 +124,7 @@ void weights::upload(const load_options & how) {
     allocate(on_device, device_->buffer_type());
 
     fingerprint_ = how.fast;  // a stream's state differs then
-    std::unique_ptr<FILE, file_close> f(fopen(file_->path().c_str(), "rb"));
+    const file_ptr f = file_open(file_->path());
     if (!f) {
         fail(OMNI_ERROR_IO, "%s: the file cannot be opened", file_->path().c_str());
     }
@@ -248,7 +245,7 @@ void weights::allocate(const std::vector<std::string> & names, ggml_backend_buff
 }
 
 void weights::seek(const std::string & name, FILE * f) const {
-    if (fseeko(f, off_t(file_->tensor_offset(name)), SEEK_SET) != 0) {
+    if (!file_seek(f, file_->tensor_offset(name))) {
         fail(OMNI_ERROR_IO, "%s: tensor '%s' lies outside the file", file_->path().c_str(), name.c_str());
     }
 }

@@ -11,7 +11,8 @@ namespace {
 struct bf16_cells {
     static constexpr long per_cell = 2 * lanes;
     static void store(char * to, const float * x) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(to), (__m256i) _mm512_cvtneps_pbh(_mm512_loadu_ps(x)));
+        const auto rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(x));  // of a type that compilers call differently
+        memcpy(to, &rounded, 32);
     }
 };
 

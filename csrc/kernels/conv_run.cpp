@@ -2,14 +2,11 @@
 
 #include "core/pages.h"
 #include "kernels/cpu.h"
+#include "kernels/x86.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#if defined(__linux__) && defined(__x86_64__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 namespace omni {
 
@@ -27,29 +24,14 @@ static bool tiles_are_off() {
     return asked && std::strcmp(asked, "0") == 0;
 }
 
-// Tiles have state that the system keeps for a process only where it asks.
-static bool may_use_tiles() {
-#if defined(__linux__) && defined(__x86_64__) && defined(SYS_arch_prctl)
-    const int request_permission = 0x1023, tile_data = 18;
-    return conv_amx && !tiles_are_off() && __builtin_cpu_supports("amx-bf16") &&
-           syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-#else
-    return false;
-#endif
-}
-
 // Without tiles, only where a bfloat16 product takes no longer than the two of F32 it stands for: on Intel's it takes twice
 // that (measured on model 207). $PYOMNI_CPU_AMX=0, which is for who compares, takes it anyway.
 const conv_kernels * conv_fast() {
     if (cpu_kernels() != cpu_variant::avx512_bf16) {
         return nullptr;
     }
-    static const bool tiles = may_use_tiles();
-#if defined(__x86_64__) && defined(__GNUC__)
-    static const bool slow = __builtin_cpu_is("intel") && !tiles_are_off();
-#else
-    static const bool slow = false;
-#endif
+    static const bool tiles = conv_amx && !tiles_are_off() && x86_tiles();
+    static const bool slow  = x86_is_intel() && !tiles_are_off();
     return tiles ? conv_amx : slow ? nullptr : conv_avx512_bf16;
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/cpu.h"
 
 #include "core/error.h"
+#include "kernels/x86.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -25,22 +26,10 @@ bool cpu_runs(cpu_variant v) {
     if (v == cpu_variant::scalar) {
         return true;
     }
-#if defined(__x86_64__) && defined(__GNUC__)
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                        __builtin_cpu_supports("avx512vnni");
-    switch (v) {
-        case cpu_variant::avx2:        return avx2;
-        case cpu_variant::avx512:      return avx512;
-        case cpu_variant::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
-        default:                       return false;
-    }
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
     return v == cpu_variant::neon;
 #else
-    return false;
+    return x86_runs(v);
 #endif
 }
 

@@ -2,6 +2,8 @@
 #include "kernels/matvec.h"
 
 #if defined(__AVX2__)
+#include "kernels/half.h"
+
 #include "ggml.h"
 
 #include <immintrin.h>
@@ -29,12 +31,12 @@ void float_ready(int32_t type, const float * x, int64_t n_in, char * out) {
     for (int64_t i = 0; i < n_in; i++) {
         float v = x[i];
         if (type == GGML_TYPE_F16) {
-            v = _cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT));
+            v = to_half_and_back(v);
         } else if (type == GGML_TYPE_BF16) {  // to the nearest, of two to the even
             uint32_t bits;
-            __builtin_memcpy(&bits, &v, sizeof(v));
+            memcpy(&bits, &v, sizeof(v));
             bits = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
-            __builtin_memcpy(&v, &bits, sizeof(v));
+            memcpy(&v, &bits, sizeof(v));
         }
         to[type == GGML_TYPE_BF16 ? i / 16 * 16 + i % 2 * 8 + i % 16 / 2 : i] = v;
     }
@@ -130,7 +132,7 @@ static __m256 exp_of(__m256 x) {
     const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     __m256 y = _mm256_mul_ps(p, _mm256_castsi256_ps(power));
     y = _mm256_blendv_ps(y, _mm256_setzero_ps(), none);
-    y = _mm256_blendv_ps(y, _mm256_set1_ps(__builtin_inff()), over);
+    y = _mm256_blendv_ps(y, _mm256_castsi256_ps(_mm256_set1_epi32(0x7f800000)), over);
     return _mm256_blendv_ps(y, x, nan);
 }
 

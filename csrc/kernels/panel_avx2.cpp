@@ -4,6 +4,7 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 
+#include "kernels/half.h"
 #include "kernels/panel_tiles.h"
 
 namespace {
@@ -24,8 +25,8 @@ struct v256 {
         }
     };
 
-    static vi spread_int(const char * p) { int32_t v; __builtin_memcpy(&v, p, 4); return _mm256_set1_epi32(v); }
-    static vf spread(const char * p) { float v; __builtin_memcpy(&v, p, 4); return _mm256_set1_ps(v); }
+    static vi spread_int(const char * p) { int32_t v; memcpy(&v, p, 4); return _mm256_set1_epi32(v); }
+    static vf spread(const char * p) { float v; memcpy(&v, p, 4); return _mm256_set1_ps(v); }
     static vf zero() { return _mm256_setzero_ps(); }
     static vi zero_int() { return _mm256_setzero_si256(); }
     static vi add(vi a, vi b) { return _mm256_add_epi32(a, b); }
@@ -61,7 +62,7 @@ struct v256 {
         int16_t h[8];
 #pragma GCC unroll 8
         for (long r = 0; r < 8; r++) {
-            __builtin_memcpy(&h[r], w.row[r] + at, 2);
+            memcpy(&h[r], w.row[r] + at, 2);
         }
         return _mm256_cvtph_ps(_mm_setr_epi16(h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]));
     }
@@ -115,7 +116,7 @@ struct v256 {
         *high = most(h);
         *low  = -most(_mm256_sub_ps(_mm256_setzero_ps(), l));
     }
-    static float to_half_and_back(float v) { return _cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)); }
+    static float to_half_and_back(float v) { return ::to_half_and_back(v); }
     static float top_32(const float * x) {
         const __m256 sign = _mm256_set1_ps(-0.0f);
         __m256 m = _mm256_andnot_ps(sign, _mm256_loadu_ps(x));

@@ -4,6 +4,7 @@
 #if defined(__AVX512VNNI__)
 #include <immintrin.h>
 
+#include "kernels/half.h"
 #include "kernels/panel_tiles.h"
 
 namespace {
@@ -20,8 +21,8 @@ struct v512 {
         vi dot(vi sum, vi x) const { return _mm512_dpbusd_epi32(sum, w, x); }
     };
 
-    static vi spread_int(const char * p) { int32_t v; __builtin_memcpy(&v, p, 4); return _mm512_set1_epi32(v); }
-    static vf spread(const char * p) { float v; __builtin_memcpy(&v, p, 4); return _mm512_set1_ps(v); }
+    static vi spread_int(const char * p) { int32_t v; memcpy(&v, p, 4); return _mm512_set1_epi32(v); }
+    static vf spread(const char * p) { float v; memcpy(&v, p, 4); return _mm512_set1_ps(v); }
     static vf zero() { return _mm512_setzero_ps(); }
     static vi zero_int() { return _mm512_setzero_si512(); }
     static vi add(vi a, vi b) { return _mm512_add_epi32(a, b); }
@@ -59,7 +60,7 @@ struct v512 {
         alignas(32) uint16_t h[16];
 #pragma GCC unroll 16
         for (long r = 0; r < 16; r++) {
-            __builtin_memcpy(&h[r], w.row[r] + at, 2);
+            memcpy(&h[r], w.row[r] + at, 2);
         }
         return _mm512_cvtph_ps(_mm256_setr_epi16(short(h[0]), short(h[1]), short(h[2]), short(h[3]), short(h[4]), short(h[5]), short(h[6]),
                                                  short(h[7]), short(h[8]), short(h[9]), short(h[10]), short(h[11]), short(h[12]),
@@ -121,7 +122,7 @@ struct v512 {
         *high = _mm512_reduce_max_ps(h);
         *low  = _mm512_reduce_min_ps(l);
     }
-    static float to_half_and_back(float v) { return _cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)); }
+    static float to_half_and_back(float v) { return ::to_half_and_back(v); }
     static float top_32(const float * x) {
         return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), _mm512_abs_ps(_mm512_loadu_ps(x + 16))));
     }

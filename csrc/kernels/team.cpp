@@ -1,7 +1,7 @@
 #include "kernels/team.h"
 
 #include <chrono>
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(__x86_64__) || defined(__i386__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
 
@@ -11,7 +11,7 @@ namespace omni {
 static constexpr auto spin_for = std::chrono::microseconds(40);
 
 static void relax() {
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(__x86_64__) || defined(__i386__) || defined(_M_X64)
     _mm_pause();
 #elif defined(__aarch64__)
     __asm__ __volatile__("yield");

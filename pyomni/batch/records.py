@@ -15,6 +15,7 @@ from typing import Any
 
 from pyomni.digests import short_key
 from pyomni.errors import ArgumentError
+from pyomni.folders import is_device_name
 from pyomni.options import SpeechOptions
 
 __all__ = ["OPTIONS", "BadRecord", "Record", "read_records"]
@@ -113,7 +114,7 @@ def _id(given: Any, otherwise: str) -> str:
     if given is None:
         return otherwise
     name = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
-    if not isinstance(name, str) or not ID.fullmatch(name):
+    if not isinstance(name, str) or not ID.fullmatch(name) or is_device_name(name):
         raise ArgumentError(
             f"id is {given!r}, expected up to 120 letters, digits, '-', '_' and '.' that make a file name"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # the networks' sums are ggml's; numpy's BLAS would start a thread per core at import, and where it
     # cannot, send this process an interrupt
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if sys.platform == "win32":
+        _speak_utf8()
     try:
         args = parser().parse_args(argv)
     except SystemExit as stop:
@@ -89,8 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(error: BaseException) -> int:
     """Print the error's line and return its exit code."""
-    if isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError):
-        # the reader of our stdout left; stop Python from flushing into the closed pipe at exit
+    reader_left = _reader_left(error)
+    if reader_left or _reader_left(error.__cause__):
+        # stop Python from flushing into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = 1
     text = " ".join(str(error).split()) or type(error).__name__
@@ -100,7 +104,7 @@ def _report(error: BaseException) -> int:
         code = next((code for classes, code in EXIT_CODES if isinstance(error, classes)), 1)
     if code == INTERRUPTED and not isinstance(error, CliError):
         text = "interrupted, nothing was written"
-    elif isinstance(error, BrokenPipeError):
+    elif reader_left:
         code, text = 5, "standard output was closed by its reader"
     elif not isinstance(error, PyOmniError) and _memory_ran_out(error):
         code, text = 5, "memory ran out"
@@ -108,6 +112,20 @@ def _report(error: BaseException) -> int:
         text = f"a bug: {type(error).__name__}: {text}; --debug shows where"
     print(f"pyomni: error: {text}", file=sys.stderr)
     return code
+
+
+def _reader_left(error: BaseException | None) -> bool:
+    """Whether this error says that nobody reads our standard output any more."""
+    if sys.platform == "win32" and isinstance(error, OSError):  # which calls a closed pipe a bad argument
+        return error.errno in (errno.EPIPE, errno.EINVAL) and error.filename is None
+    return isinstance(error, BrokenPipeError)
+
+
+def _speak_utf8() -> None:
+    """Read and write UTF-8 where Windows would take its code page, which lacks most letters of the world."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not os.environ.get("PYTHONIOENCODING"):
+            stream.reconfigure(encoding="utf-8")
 
 
 #: What the loader of libraries says where it is given no memory; Python makes an ImportError of it.
@@ -129,7 +147,7 @@ def _memory_ran_out(error: BaseException | None) -> bool:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that files half written are removed."""
+    """Let SIGTERM, and Ctrl-Break on Windows, end the work as Ctrl-C does: files half written are removed."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -137,8 +155,10 @@ def _sigterm_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from pyomni.errors import ArgumentError, OutputFileError
-from pyomni.folders import data_folder
+from pyomni.folders import data_folder, is_device_name
 from pyomni.voices import file
 from pyomni.voices.value import Voice
 
@@ -41,6 +41,10 @@ def path_of(name: str) -> Path:
     if not isinstance(name, str) or not NAME.fullmatch(name) or name.lower().endswith(SUFFIX):
         raise ArgumentError(
             f"voice name {name!r} cannot be used, expected at most 64 letters, digits, spaces, ., _ and -"
+        )
+    if is_device_name(name):
+        raise ArgumentError(
+            f"voice name {name!r} cannot be used: on Windows it is a device, expected another"
         )
     return folder() / f"{name.lower()}{SUFFIX}"
 

@@ -64,6 +64,8 @@ def test_the_key_is_of_all_that_shapes_the_sound() -> None:
         ('{"text": "a", "id": "../a"}', "id is '../a'"),
         ('{"text": "a", "id": ".hidden"}', "id is '.hidden'"),
         ('{"text": "a", "id": true}', "id is True"),
+        ('{"text": "a", "id": "AUX"}', "id is 'AUX'"),
+        ('{"text": "a", "id": "con.1"}', "id is 'con.1'"),
         ('{"text": "a", "voice": "x", "clone": "y"}', "has voice and clone"),
         ('{"text": "a", "transcript": "y"}', "a transcript without clone"),
         ('{"text": "a", "seed": -1}', "seed is -1"),

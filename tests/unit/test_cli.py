@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -186,3 +190,48 @@ def test_every_argument_says_what_it_is():
     verbs = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
     for verb in verbs.choices.values():
         assert all(action.help for action in verb._actions)
+
+
+def test_windows_standard_streams_speak_utf8(monkeypatch: pytest.MonkeyPatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp1252"))
+    main(["--version"])
+    print("Grüße, 世界")  # the second word is in no code page of the West
+    sys.stdout.flush()
+    assert raw.getvalue().decode("utf-8").endswith("Grüße, 世界\n")
+
+
+@pytest.mark.parametrize(
+    ("system", "number", "code"),
+    [("win32", errno.EINVAL, 5), ("linux", errno.EPIPE, 5), ("linux", errno.EINVAL, 1)],
+)
+def test_a_closed_standard_output_is_known_by_what_the_system_calls_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], system: str, number: int, code: int
+):
+    def closed(args: argparse.Namespace) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(speak_verb, "run", closed)
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # the streams stay those of the tests
+    assert main(["speak", "hi", "-o", "-"]) == code
+    assert ("closed by its reader" in capfd.readouterr().err) == (code == 5)
+
+
+def test_what_a_system_has_to_end_a_program_interrupts_it(monkeypatch: pytest.MonkeyPatch):
+    seen = {}
+
+    def look(args: argparse.Namespace) -> int:
+        seen.update({number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)})
+        return 0
+
+    before = signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)  # Ctrl-Break, on Windows
+    monkeypatch.setattr(speak_verb, "run", look)
+    assert main(["speak", "hi", "-o", "-"]) == 0
+    for handler in seen.values():
+        with pytest.raises(KeyboardInterrupt):
+            handler(0, None)
+    assert signal.getsignal(signal.SIGUSR1) == before

@@ -209,7 +209,7 @@ def test_saved_voices(saved: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "a/b", "../a", "a.voice", ".hidden", "x" * 65, "a\n", "a\0b", "a ", 3]
+    "name", ["", " ", "a/b", "../a", "a.voice", ".hidden", "x" * 65, "a\n", "a\0b", "a ", 3, "Nul", "com1.b"]
 )
 def test_names_that_cannot_be(name):
     with pytest.raises(ArgumentError, match="cannot be used"):

@@ -1,15 +1,11 @@
 #include "core/mapped_file.h"
 
-#if defined(__unix__) || defined(__APPLE__)
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#endif
 
 namespace omni {
-
-#if defined(__unix__) || defined(__APPLE__)
 
 std::unique_ptr<mapped_file> mapped_file::open(const std::string & path) {
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -26,13 +22,5 @@ std::unique_ptr<mapped_file> mapped_file::open(const std::string & path) {
 }
 
 mapped_file::~mapped_file() { munmap(data_, size_); }
-
-#else
-
-std::unique_ptr<mapped_file> mapped_file::open(const std::string &) { return nullptr; }
-
-mapped_file::~mapped_file() = default;
-
-#endif
 
 } // namespace omni
