@@ -72,12 +72,14 @@ typedef struct omni_lm_input { /* the same number of rows for each of n_lanes se
     const float   * deepstack; /* [n_lanes, n_deepstack, n, n_embd], added behind the first layers; NULL: nothing is */
     int32_t n_lanes, n;
     int32_t head;            /* which output head, for a code predictor; else 0          */
+    int32_t n_heads;         /* for omni_lm_output.each: so many heads, from `head` on    */
 } omni_lm_input;
 
 typedef struct omni_lm_output { /* NULL = not wanted                                     */
     float * logits;          /* [n_lanes, n_vocab],  last position                       */
     float * hidden;          /* [n_lanes, n_hidden], last position                       */
     float * accepted;        /* [n_lanes, n, n_embd], each row behind accept_layer layers, without a norm */
+    float * each;            /* [n_lanes, n, n_heads, n_vocab], every row through heads `head` and on; of a code predictor */
 } omni_lm_output;
 
 typedef struct omni_draw {   /* how code groups are drawn inside a graph                 */

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyomni.errors import ArgumentError as ArgumentError
     from pyomni.errors import AudioError as AudioError
     from pyomni.errors import Cancelled as Cancelled
+    from pyomni.errors import ClusterError as ClusterError
     from pyomni.errors import ContextFull as ContextFull
     from pyomni.errors import DownloadError as DownloadError
     from pyomni.errors import ImageError as ImageError
@@ -72,6 +73,7 @@ _WHERE = {
             "ArgumentError",
             "AudioError",
             "Cancelled",
+            "ClusterError",
             "ContextFull",
             "DownloadError",
             "ImageError",

@@ -32,6 +32,9 @@ GUARD_FRAMES_PER_TOKEN = 12
 #: Values of `SpeechOptions.split`.
 SPLITS = ("auto", "sentences", "never")
 
+#: Most proposals of a pass: it then has four rows, which are the most that one sweep over the weights serves.
+SPECULATE_MAX = 3
+
 #: Seconds between parts: their defaults, and the longest there is.
 PAUSE, PARAGRAPH_PAUSE, PAUSE_MAX = 0.15, 0.5, 60.0
 
@@ -93,6 +96,7 @@ SPEECH_RANGES = {
     "min_frames": COUNT,
     "pause": PAUSES,
     "paragraph_pause": PAUSES,
+    "speculate": whole(0, SPECULATE_MAX),
 }
 
 
@@ -132,6 +136,10 @@ class SpeechOptions:
     pause, paragraph_pause : float or None
         Seconds of silence after a part that ends a sentence (default 0.15) or a paragraph (default 0.5),
         besides what the model itself leaves.
+    speculate : int
+        Code groups proposed in each pass of the code predictor, 0 (the default, none) to 3. The speech has
+        the same distribution, but draws other numbers, so a seed gives other codes with each value; greedy
+        codes are the same (docs/speculation.md).
 
     Raises
     ------
@@ -155,9 +163,12 @@ class SpeechOptions:
     split: str | None = None
     pause: float | None = None
     paragraph_pause: float | None = None
+    speculate: int = 0
 
     def __post_init__(self) -> None:
         check_ranges(self, SPEECH_RANGES)
+        if self.speculate is None:
+            raise ArgumentError(f"speculate is None, expected {SPEECH_RANGES['speculate'].words}")
         if self.split not in (None, *SPLITS):
             raise ArgumentError(f"split is {self.split!r}, expected one of: {', '.join(SPLITS)}")
         if self.max_frames is not None and self.min_frames is not None and self.min_frames > self.max_frames:
@@ -233,6 +244,7 @@ class SpeechOptions:
             min_frames=min(min_frames, max_frames),
             streaming_layout=streaming_layout if self.streaming_layout is None else self.streaming_layout,
             guard=guard,
+            speculate=int(self.speculate),
         )
 
 
@@ -279,6 +291,7 @@ class GenerationOptions:
     min_frames: int
     streaming_layout: bool
     guard: Guarding | None = None
+    speculate: int = 0
 
 
 def guard_frames(n_text: int) -> int:

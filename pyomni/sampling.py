@@ -8,7 +8,7 @@ suppressed ids, temperature, top-k, top-p, softmax, draw. The talker's scores go
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,18 @@ import numpy.typing as npt
 from pyomni.errors import InternalError
 from pyomni.options import Draw
 
-__all__ = ["TEXT_STREAM", "Uniforms", "penalised", "pick", "restrict", "uniform", "uniforms"]
+__all__ = [
+    "TEXT_STREAM",
+    "Chances",
+    "Uniforms",
+    "chances",
+    "choose",
+    "penalised",
+    "pick",
+    "restrict",
+    "uniform",
+    "uniforms",
+]
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -144,11 +155,37 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
     InternalError
         No score is a finite number, or one is not a number.
     """
+    return choose(chances(scores, draw), u)
+
+
+class Chances(NamedTuple):
+    """What `pick` chooses from.
+
+    Attributes
+    ----------
+    ids : int64 [n]
+        Ascending, at least one.
+    weights : float64 [n]
+        How likely each is, in no particular unit.
+    """
+
+    ids: npt.NDArray[np.int64]
+    weights: F64
+
+
+def chances(scores: F32, draw: Draw) -> Chances:
+    """Return the ids that steps 1 to 4 of `pick` leave, with their weights; with temperature 0 only one.
+
+    Raises
+    ------
+    InternalError
+        As `pick`.
+    """
     largest = scores.max()  # nan if any is nan
     if not np.isfinite(largest):
         raise InternalError(f"the largest of {scores.size} scores is {largest}, expected a finite number")
     if draw.temperature == 0:
-        return int(scores.argmax())
+        return Chances(np.array([scores.argmax()]), np.ones(1))
     z: F64 = scores.astype(np.float64) / draw.temperature  # [n_vocab]
     if 0 < draw.top_k < z.size:
         kept = np.flatnonzero(z >= np.partition(z, z.size - draw.top_k)[z.size - draw.top_k])
@@ -164,9 +201,14 @@ def pick(scores: F32, draw: Draw, u: float) -> int:
     if draw.min_p > 0:
         likely = np.exp(values - values.max()) >= draw.min_p
         kept, values = kept[likely], values[likely]
-    c = np.cumsum(np.exp(values - values.max()))
+    return Chances(kept, np.exp(values - values.max()))
+
+
+def choose(given: Chances, u: float) -> int:
+    """Return the first id whose running sum of weights exceeds `u`, in [0, 1), of their total."""
+    c = np.cumsum(given.weights)
     # u < 1, so u * C < C and the index is in range; min() guards the last bit.
-    return int(kept[min(int(np.searchsorted(c, u * c[-1], side="right")), kept.size - 1)])
+    return int(given.ids[min(int(np.searchsorted(c, u * c[-1], side="right")), c.size - 1)])
 
 
 class Uniforms:

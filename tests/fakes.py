@@ -140,7 +140,7 @@ class FakePredictor:
         self.talker = FakeTalker()
 
     def rewind(self, lane: int = 0, n_past: int = 0) -> None:
-        self.rows = []
+        self.rows = self.rows[:n_past]
 
     def embed(self, table: int, ids: Any) -> np.ndarray:
         return self.tables[table][np.asarray(ids, int)]
@@ -148,8 +148,19 @@ class FakePredictor:
     def decode(self, rows: np.ndarray, *, lanes: Any = None, head: int = 0) -> Step:
         self.rows += list(rows)
         total = np.sum(self.rows, axis=0, dtype=np.float64)
+        return Step(self._scores(total, head)[None], total[None].astype(np.float32))
+
+    def each(self, rows: np.ndarray, *, lane: int = 0, head: int = 0, n_heads: int = 1) -> np.ndarray:
+        out = []
+        for row in rows:
+            self.rows.append(row)
+            total = np.sum(self.rows, axis=0, dtype=np.float64)
+            out.append([self._scores(total, h) for h in range(head, head + n_heads)])
+        return np.array(out)
+
+    def _scores(self, total: np.ndarray, head: int) -> np.ndarray:
         rng = np.random.default_rng([head, *np.abs(total * 1e3).astype(np.int64)])
-        return Step(rng.standard_normal((1, N_VOCAB)).astype(np.float32), total[None].astype(np.float32))
+        return rng.standard_normal(N_VOCAB).astype(np.float32)
 
     def groups(
         self, hidden: Any, code0: Any, *, temperature: float, top_k: int, top_p: float, uniforms: np.ndarray

@@ -54,7 +54,7 @@ stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends,
 void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws) {
     const int32_t i = int32_t(passes_.size()), rows = int32_t(n * n_lanes_);
     const bool many = rows > own_rows;
-    passes_.push_back({n, at, many, head ? cpu_product(head) : cpu_product()});
+    passes_.push_back({n, at, many, head ? cpu_product(head) : cpu_product(), {}});
     if (i == 0) {
         steps_.push_back({stage_load, 0, i, draws ? int32_t(n_lanes_) : rows});
     }
@@ -99,6 +99,9 @@ void stack_node::reserve(int n_threads) {
     for (const pass & p : passes_) {
         form_bytes_ = p.head.data ? std::max(form_bytes_, p.head.ready_bytes()) : form_bytes_;
         n_vocab     = std::max(n_vocab, p.head.n_out);
+        for (const cpu_product & head : p.each) {
+            form_bytes_ = std::max(form_bytes_, head.ready_bytes());
+        }
     }
     form_bytes_  = ends_.proj ? std::max(form_bytes_, proj_.ready_bytes()) : form_bytes_;
     ready_bytes_ = std::max(of_keys_.ready_bytes(of_keys_.type, hp_.head_dim), of_values_.ready_bytes(of_values_.type, n_context_));
@@ -148,19 +151,36 @@ void stack_node::compute(ggml_tensor *, int thread, int n_threads, void * self) 
     node.team_.run(node, thread, n_threads);
 }
 
-void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in, ggml_tensor * head) {
+void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in, ggml_tensor * head,
+                        const std::vector<ggml_tensor *> & each) {
     std::shared_ptr<stack_node> node(new stack_node(g, blocks, ends, in.n));
     node->add_pass(head, in.n, -1, false);
+    for (ggml_tensor * one : each) {
+        pass & p = node->passes_[0];
+        const int32_t which = int32_t(p.each.size());
+        p.each.emplace_back(one);
+        if (p.many) {
+            node->steps_.push_back({stage_form, which, 0, int32_t((node->n_rows(p) + rows_at_once - 1) / rows_at_once)});
+        }
+        node->steps_.push_back({stage_each, which, 0, p.each.back().n_pieces});
+    }
     node->reserve(g.n_threads);
-    const int64_t n_embd = blocks.hp.n_embd, n_vocab = head ? head->ne[1] : 0;
+    const int64_t n_embd = blocks.hp.n_embd, n_vocab = head ? head->ne[1] : 0, n_each = each.empty() ? 0 : each[0]->ne[1];
+    const int64_t n_heads = int64_t(each.size()), n_rows = in.n * in.n_lanes;
     ggml_tensor * args[] = {x, in.pos, in.k_rows, in.mask};
-    ggml_tensor * y = ggml_custom_4d(g.ctx, GGML_TYPE_F32, in.n_lanes * (n_embd + n_vocab), 1, 1, 1, args, 4, compute, GGML_N_TASKS_MAX, node.get());
+    ggml_tensor * y = ggml_custom_4d(g.ctx, GGML_TYPE_F32, in.n_lanes * (n_embd + n_vocab) + n_rows * n_heads * n_each, 1, 1, 1, args, 4, compute,
+                                     GGML_N_TASKS_MAX, node.get());
     node->dst_ = y;
     g.keep(node, node->n_bytes());
     g.output("hidden", ggml_view_2d(g.ctx, y, n_embd, in.n_lanes, size_t(n_embd) * sizeof(float), 0));
+    size_t at = size_t(in.n_lanes * n_embd) * sizeof(float);
     if (head) {
-        const size_t at = size_t(in.n_lanes * n_embd) * sizeof(float);
         g.output("logits", ggml_view_2d(g.ctx, y, n_vocab, in.n_lanes, size_t(n_vocab) * sizeof(float), at));
+        at += size_t(in.n_lanes * n_vocab) * sizeof(float);
+    }
+    if (n_heads) {
+        const size_t row = size_t(n_each) * sizeof(float);
+        g.output("each", ggml_view_3d(g.ctx, y, n_each, n_heads, n_rows, row, row * size_t(n_heads), at));
     }
 }
 

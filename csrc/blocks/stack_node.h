@@ -32,9 +32,10 @@ class stack_node : public team_work {
     // Whether this graph's rows, n for each lane, can go this way with these matrices.
     static bool covers(const graph & g, const stack & blocks, const std::vector<ggml_tensor *> & matrices, int64_t n);
 
-    // x [n_in, n * n_lanes] -> outputs hidden [n_embd, n_lanes], normed, and with a head logits [n_vocab, n_lanes].
+    // x [n_in, n * n_lanes] -> outputs hidden [n_embd, n_lanes], normed, with a head logits [n_vocab, n_lanes], and with
+    // heads for every row each [n_vocab, n_heads, n * n_lanes].
     static void decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in,
-                       ggml_tensor * head);
+                       ggml_tensor * head, const std::vector<ggml_tensor *> & each = {});
 
     // first [n_in, 1, n_lanes] and id0 I32 [n_lanes], uniforms and params as for a draw -> ids I32 [n_lanes, n_passes]
     // and the sum of all rows looked up [n_in, n_lanes]. In lanes 0 to n_lanes - 1 of the cache, from its beginning.
@@ -50,7 +51,7 @@ class stack_node : public team_work {
     static constexpr int64_t rows_at_once = 8;  // of a pass with more: in a piece of making forms, and of attention
     static constexpr int64_t keys_at_once = 64, values_at_once = 8;
 
-    enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw };
+    enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw, stage_each };
 
     struct layer_products { cpu_product q, k, v, o, gate, up, down; };
 
@@ -63,6 +64,7 @@ class stack_node : public team_work {
         int64_t n = 0, at = -1;  // rows for each lane, and the place of the first; -1: as the inputs say
         bool    many = false;    // so many that threads share the forms of rows, and a step each makes them
         cpu_product head;
+        std::vector<cpu_product> each;  // heads that every row goes through
     };
 
     struct form_source {         // what a step multiplies with: rows, and who wants them, by slot
@@ -106,6 +108,7 @@ class stack_node : public team_work {
     void add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x);
     void gate(int32_t step, int32_t piece, int thread);
     void head(int32_t step, int32_t piece, int thread);
+    void each_row(int32_t step, int32_t piece, int thread);
     void draw_lane(const step & s, int64_t lane);
     void look_up(const ggml_tensor * table, int32_t id, float * out) const;
 

@@ -22,6 +22,7 @@ void stack_node::piece(int32_t step, int32_t piece, int thread) {
         case stage_down:   return add_product(step, piece, thread, layers_[size_t(s.layer)].down, h_.data());
         case stage_head:   return head(step, piece, thread);
         case stage_draw:   return draw_lane(s, piece);
+        case stage_each:   return each_row(step, piece, thread);
     }
 }
 
@@ -55,6 +56,9 @@ void stack_node::make_forms(const cpu_product & p, const float * x, int64_t x_st
 
 // A type of weights has the slot of the first product with it.
 stack_node::form_source stack_node::source(const step & s) const {
+    if (s.what == stage_each) {  // whose layer is a head
+        return {x_.data(), floats(ends_.norm), {&passes_[size_t(s.pass)].each[size_t(s.layer)]}};
+    }
     const layer_products & l = layers_[size_t(s.layer)];
     const stack::layer & w = blocks_.layers[size_t(s.layer)];
     const auto other = [](const cpu_product & p, const cpu_product & than) { return p.kernel.type == than.kernel.type ? nullptr : &p; };
@@ -179,6 +183,18 @@ void stack_node::head(int32_t step, int32_t piece, int thread) {
     const int64_t r0 = piece * p.head.rows, r1 = std::min(r0 + p.head.rows, p.head.n_out);
     const char * x = prepare(step, thread, 0, p.head, last, p.n * hp_.n_embd, n_lanes_, floats(ends_.norm));
     p.head.multiply(r0, r1, x, form_bytes_, n_lanes_, logits + r0, p.head.n_out);
+}
+
+// Every row, normed, through one of the heads; behind the hidden rows and the logits.
+void stack_node::each_row(int32_t step, int32_t piece, int thread) {
+    const stack_node::step & s = steps_[size_t(step)];
+    const pass & p = passes_[size_t(s.pass)];
+    const cpu_product & head = p.each[size_t(s.layer)];
+    const int64_t n_rows = p.n * n_lanes_, width = head.n_out * int64_t(p.each.size());
+    float * out = static_cast<float *>(dst_->data) + n_lanes_ * (hp_.n_embd + p.head.n_out) + s.layer * head.n_out;
+    const char * x = prepare(step, thread, 0, head, x_.data(), hp_.n_embd, n_rows, floats(ends_.norm));
+    const int64_t r0 = piece * head.rows, r1 = std::min(r0 + head.rows, head.n_out);
+    head.multiply(r0, r1, x, form_bytes_, n_rows, out + r0, width);
 }
 
 void stack_node::draw_lane(const step & s, int64_t lane) {

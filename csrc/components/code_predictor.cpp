@@ -70,22 +70,44 @@ struct code_predictor final : component {
         const kv_inputs in = blocks.inputs(g, g.key.n);
         ggml_tensor * x = g.input("embeds", GGML_TYPE_F32, n_embd_in, in.n * in.n_lanes);
         ggml_tensor * head = g.key.logits ? codec_head[size_t(g.key.which)] : nullptr;
-        if (stack_node::covers(g, blocks, {head, proj}, in.n)) {
-            return stack_node::decode(g, blocks, {norm, proj, proj_b}, x, in, head);
+        const std::vector<ggml_tensor *> each(codec_head.begin() + g.key.which, codec_head.begin() + g.key.which + g.key.each);
+        std::vector<ggml_tensor *> matrices = each;
+        matrices.insert(matrices.end(), {head, proj});
+        if (stack_node::covers(g, blocks, matrices, in.n)) {
+            return stack_node::decode(g, blocks, {norm, proj, proj_b}, x, in, head, each);
         }
-        x = step(g, x, in);
+        x = pass(g, x, in);
+        if (!each.empty()) {
+            g.output("each", g.tap("each", through(g, each, rms_norm(g, x, norm, hp.rms_eps))));
+        }
+        x = last(g, x, in);
         g.output("hidden", g.tap("hidden", x));
         if (head) {
             g.output("logits", g.tap("logits", linear_rows(g, head, x, nullptr)));
         }
     }
 
-    // x [n_embd_in, n * n_lanes] -> the normed hidden row of each lane's last position [n_embd, n_lanes]
-    ggml_tensor * step(graph & g, ggml_tensor * x, const kv_inputs & in) const {
+    // x [n_embd_in, n * n_lanes] -> [n_embd, n * n_lanes], before the norm
+    ggml_tensor * pass(graph & g, ggml_tensor * x, const kv_inputs & in) const {
         if (proj) {
             x = linear(g, proj, x, proj_b, in.n_lanes);
         }
-        return rms_norm(g, last_rows(g, blocks.build(g, x, in), in.n, in.n_lanes), norm, hp.rms_eps);
+        return blocks.build(g, x, in);
+    }
+
+    // The normed hidden row of each lane's last position [n_embd, n_lanes].
+    ggml_tensor * last(graph & g, ggml_tensor * x, const kv_inputs & in) const {
+        return rms_norm(g, last_rows(g, x, in.n, in.n_lanes), norm, hp.rms_eps);
+    }
+
+    // Rows x [n_embd, n] through heads -> [n_vocab, n_heads, n]
+    ggml_tensor * through(graph & g, const std::vector<ggml_tensor *> & heads, ggml_tensor * x) const {
+        ggml_tensor * all = nullptr;
+        for (ggml_tensor * head : heads) {
+            ggml_tensor * one = ggml_reshape_3d(g.ctx, linear_rows(g, head, x, nullptr), n_vocab, 1, x->ne[1]);
+            all = all ? ggml_concat(g.ctx, all, one, 1) : one;
+        }
+        return all;
     }
 
     // A frame: two positions (hidden row, group 0), then one for each group but the last. Each draw's id looks up the
@@ -110,7 +132,7 @@ struct code_predictor final : component {
         x = ggml_reshape_2d(c, x, n_embd_in, 2 * n_lanes);
         for (int64_t k = 0; k < n_groups - 1; k++) {
             const kv_inputs in = blocks.inputs(g, k == 0 ? 2 : 1, k);
-            ggml_tensor * logits = linear_rows(g, codec_head[size_t(k)], step(g, x, in), nullptr);  // [n_vocab, n_lanes]
+            ggml_tensor * logits = linear_rows(g, codec_head[size_t(k)], last(g, pass(g, x, in), in), nullptr);  // [n_vocab, n_lanes]
             code = draw(g, logits, uniforms, params, k);
             g.output("code." + std::to_string(k + 1), code);
             x   = ggml_get_rows(c, codec_embd[size_t(k)], code);

@@ -40,8 +40,9 @@ struct graph_key {
     int32_t start = 0;    // whether a stream starts here, where that changes the number of rows
     int32_t added = 0;    // whether rows are added behind the first layers
     int32_t accept = 0;   // whether the accepted layer's rows are wanted
+    int32_t each = 0;     // how many heads every row goes through, from `which` on
 
-    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w, start, added, accept); }
+    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w, start, added, accept, each); }
     bool operator<(const graph_key & o) const { return tied() < o.tied(); }
 };
 

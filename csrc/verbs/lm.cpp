@@ -15,12 +15,12 @@ namespace {
 
 // What one graph is given: n rows for each lane of [lane0, lane0 + n_past.size()), n_past -1 where a lane sits out.
 struct batch {
-    int32_t lane0, n, head;
+    int32_t lane0, n, head, n_heads;
     std::vector<int64_t> n_past;
     const float * embeds;                // [n_lanes, n, n_embd]
     const float * positions;             // [n_lanes, n, n_axes] or nullptr
     std::vector<const float *> added;    // one per layer, each [n_lanes, n, n_embd]
-    float *logits, *hidden, *accepted;   // as omni_lm_output, of all these lanes; logits and accepted may be nullptr
+    float *logits, *hidden, *accepted, *each;  // as omni_lm_output, of all these lanes; all but hidden may be nullptr
 };
 
 } // namespace
@@ -40,6 +40,7 @@ static void run(session & s, const component & c, const batch & b) {
     key.logits  = b.logits != nullptr;
     key.added   = !b.added.empty();
     key.accept  = b.accepted != nullptr;
+    key.each    = b.each ? b.n_heads : 0;
     kv_feed kv(s, b.lane0, b.n_past, b.n, key.n_kv, c.kv_width());
     if (c.axes()) {
         kv.turn(*c.axes(), b.positions);
@@ -59,6 +60,9 @@ static void run(session & s, const component & c, const batch & b) {
     }
     if (b.accepted) {
         out.push_back({"accept", b.accepted, row_bytes});
+    }
+    if (b.each) {
+        out.push_back({"each", b.each, n_lanes * size_t(b.n) * size_t(b.n_heads) * size_t(info.n_vocab) * sizeof(float)});
     }
     s.run(key, in, out);
     for (size_t l = 0; l < n_lanes; l++) {
@@ -92,6 +96,7 @@ static void prefill(session & s, const component & c, const omni_lm_input & in, 
         b.lane0     = in.lanes[l];
         b.n         = std::min(piece_rows(s.n_past(in.lanes[l]), c.n_head()), in.n - at);
         b.head      = in.head;
+        b.n_heads   = in.n_heads;
         b.n_past    = {s.n_past(in.lanes[l])};
         b.embeds    = in.embeds + row * n_embd;
         b.positions = moved(in.positions, row * n_axes);
@@ -101,6 +106,7 @@ static void prefill(session & s, const component & c, const omni_lm_input & in, 
         b.logits   = at + b.n == in.n ? moved(out.logits, l * size_t(info.n_vocab)) : nullptr;
         b.hidden   = hidden.data();
         b.accepted = moved(out.accepted, row * n_embd);
+        b.each     = moved(out.each, row * size_t(in.n_heads) * size_t(info.n_vocab));
         run(s, c, b);
         at += b.n;
     }
@@ -132,11 +138,12 @@ struct spread {
 static void step(session & s, const component & c, const omni_lm_input & in, const omni_lm_output & out) {
     const omni_info info = c.info();
     const size_t n_embd = size_t(info.n_embd), n_axes = size_t(info.n_axes), n_deepstack = size_t(info.n_deepstack);
-    const size_t n_hidden = size_t(info.n_hidden), n_vocab = size_t(info.n_vocab);
+    const size_t n_hidden = size_t(info.n_hidden), n_vocab = size_t(info.n_vocab), n_each = n_vocab * size_t(in.n_heads);
     batch b{};
     b.lane0 = in.lanes[0];
     b.n     = 1;
     b.head  = in.head;
+    b.n_heads = in.n_heads;
     spread lanes{{}, size_t(in.lanes[in.n_lanes - 1] - b.lane0 + 1)};
     b.n_past.assign(lanes.n_range, -1);
     for (int32_t i = 0; i < in.n_lanes; i++) {
@@ -158,17 +165,20 @@ static void step(session & s, const component & c, const omni_lm_input & in, con
         b.added.push_back(rows.data());
     }
     std::vector<float> hidden(lanes.n_range * n_hidden), logits(out.logits ? lanes.n_range * n_vocab : 0),
-        accepted(out.accepted ? lanes.n_range * n_embd : 0);
+        accepted(out.accepted ? lanes.n_range * n_embd : 0), each(out.each ? lanes.n_range * n_each : 0);
     b.hidden   = hidden.data();
     b.logits   = out.logits ? logits.data() : nullptr;
     b.accepted = out.accepted ? accepted.data() : nullptr;
+    b.each     = out.each ? each.data() : nullptr;
     run(s, c, b);
     lanes.back(hidden, n_hidden, out.hidden);
     lanes.back(logits, n_vocab, out.logits);
     lanes.back(accepted, n_embd, out.accepted);
+    lanes.back(each, n_each, out.each);
 }
 
-static void check_extras(const omni_info & info, const omni_lm_input & in, const omni_lm_output & out) {
+static void check_extras(const component & c, const omni_lm_input & in, const omni_lm_output & out) {
+    const omni_info info = c.info();
     if (in.positions && info.n_axes < 2) {
         fail(OMNI_ERROR_ARGUMENT, "positions were given to a component that counts them itself; expected none");
     }
@@ -183,6 +193,12 @@ static void check_extras(const omni_info & info, const omni_lm_input & in, const
     }
     if (out.accepted && !info.accept_layer) {
         fail(OMNI_ERROR_ARGUMENT, "accepted rows were asked of a component that has no accepted layer");
+    }
+    if (out.each && !c.n_first_codes()) {
+        fail(OMNI_ERROR_ARGUMENT, "logits of every row were asked of a component that fills no frames; expected a code predictor");
+    }
+    if (out.each && (in.n_heads < 1 || in.n_heads > info.n_heads_out - in.head)) {
+        fail(OMNI_ERROR_ARGUMENT, "%d heads from head %d on, expected 1 to %d", in.n_heads, in.head, info.n_heads_out - in.head);
     }
 }
 
@@ -205,7 +221,7 @@ void lm_decode(session & s, const component & c, const omni_lm_input & in, const
                  in.lanes[i], (long long) s.n_past(in.lanes[i]), in.n, (long long) s.n_ctx());
         }
     }
-    check_extras(info, in, out);
+    check_extras(c, in, out);
     if (in.n == 1) {
         return step(s, c, in, out);
     }

@@ -121,7 +121,8 @@ class Session(Handle):
         positions: ArrayLike | None = None,
         deepstack: ArrayLike | None = None,
         accepted: bool = False,
-    ) -> tuple[Floats, Floats, Floats | None]:
+        n_heads: int | None = None,
+    ) -> tuple[Floats | None, Floats, Floats | None, Floats | None]:
         """Append ``rows`` (float32 [n_lanes, n, n_embd]) to ``lanes`` (int [n_lanes], ascending).
 
         Parameters
@@ -136,13 +137,17 @@ class Session(Handle):
             Rows added behind the first layers.
         accepted : bool
             Whether the rows behind ``info.accept_layer`` layers are wanted.
+        n_heads : int, optional
+            Of a code predictor: put every row through so many heads, from `head` on, in place of the last
+            position alone through `head`.
 
         Returns
         -------
-        logits : float32 [n_lanes, n_vocab]
+        logits : float32 [n_lanes, n_vocab], or None where `n_heads` is given
         hidden : float32 [n_lanes, n_hidden]
             Of each lane's last position.
         accepted : float32 [n_lanes, n, n_embd] or None
+        each : float32 [n_lanes, n, n_heads, n_vocab], or None where `n_heads` is not given
 
         Raises
         ------
@@ -158,19 +163,23 @@ class Session(Handle):
             )
         places = _shaped(positions, (n_lanes, n, info.n_axes), "positions")
         added = _shaped(deepstack, (n_lanes, info.n_deepstack, n, info.n_embd), "deepstack rows")
-        logits = np.empty((n_lanes, info.n_vocab), np.float32)
+        every, n_every = n_heads is not None, n_heads or 0
+        # as many as there are, at most: the call below refuses others
+        shape = (n_lanes, n, max(0, min(n_every, info.n_heads_out)), info.n_vocab)
+        each = np.empty(shape, np.float32) if every else None
+        logits = None if every else np.empty((n_lanes, info.n_vocab), np.float32)
         hidden = np.empty((n_lanes, info.n_hidden), np.float32)
         behind = np.empty(embeds.shape, np.float32) if accepted else None
         given = ffi.new("omni_lm_input *")
         given.lanes, given.embeds = pointer_to(which, "int32_t *"), pointer_to(embeds, "float *")
         given.positions, given.deepstack = pointer_to(places, "float *"), pointer_to(added, "float *")
-        given.n_lanes, given.n, given.head = n_lanes, n, head
+        given.n_lanes, given.n, given.head, given.n_heads = n_lanes, n, head, n_every
         wanted = ffi.new("omni_lm_output *")
         wanted.logits, wanted.hidden = pointer_to(logits, "float *"), pointer_to(hidden, "float *")
-        wanted.accepted = pointer_to(behind, "float *")
+        wanted.accepted, wanted.each = pointer_to(behind, "float *"), pointer_to(each, "float *")
         with checked() as call:
             call(lib.omni_lm_decode, self.pointer, given, wanted)
-        return logits, hidden, behind
+        return logits, hidden, behind, each
 
     def lm_groups(
         self,

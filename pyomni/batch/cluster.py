@@ -192,7 +192,8 @@ def _nodes(model: str | None, options: dict[str, Any]) -> list[Node]:
 
     actor = ray.remote(max_restarts=0, max_task_retries=0)(Speaker)
     nodes = []
-    for about in ray.nodes():
+    nodes_of: Callable[[], list[dict[str, Any]]] = ray.nodes  # which says nothing of its types
+    for about in nodes_of():
         has = about["Resources"]
         if not about["Alive"] or has.get("CPU", 0) < 1:
             continue

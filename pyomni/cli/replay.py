@@ -20,7 +20,7 @@ __all__ = ["compare", "judge", "prepare", "words"]
 #: Arguments of which the receipt has its own, and those of a voice that it may lack.
 OWN = ("seed", "temperature", "top_k", "top_p", "repetition_penalty", "predictor_temperature",
        "predictor_top_k", "predictor_top_p", "max_seconds", "pause", "paragraph_pause",
-       "from_codes")  # fmt: skip
+       "speculate", "from_codes")  # fmt: skip
 FLAGS = ("greedy", "no_guard")
 VOICES = ("voice", "clone", "design")
 

@@ -48,6 +48,12 @@ def sampling_flags(p: argparse.ArgumentParser) -> None:
     draw.add_argument(
         "--greedy", action="store_true", help="always the largest score; for tests, since it drones"
     )
+    draw.add_argument(
+        "--speculate",
+        metavar="N",
+        help="code groups to propose in each pass of the code predictor: 1 to 3, or off, the default; other "
+        "draws of the same distribution (docs/speculation.md)",
+    )
 
 
 def part_flags(length: Any) -> None:
@@ -90,4 +96,20 @@ def speech_options(args: argparse.Namespace) -> SpeechOptions:
         split=args.split,
         pause=args.pause,
         paragraph_pause=args.paragraph_pause,
+        speculate=_proposals(args.speculate),
     )
+
+
+def _proposals(given: str | None) -> int:
+    """Return the number that ``--speculate`` asks for."""
+    from pyomni.errors import ArgumentError
+    from pyomni.options import SPECULATE_MAX
+
+    if given in (None, "off"):
+        return 0
+    try:
+        return int(given)
+    except ValueError:
+        raise ArgumentError(
+            f"speculate is {given!r}, expected off or a whole number from 0 to {SPECULATE_MAX}"
+        ) from None

@@ -134,7 +134,35 @@ class DecoderLM:
             positions = None if positions is None else np.asarray(positions, np.float32)[None]
             deepstack = None if deepstack is None else np.asarray(deepstack, np.float32)[None]
         which = range(len(given)) if lanes is None else lanes
-        return Step(*self.session.lm_decode(given, which, head, positions, deepstack, accepted))
+        logits, hidden, behind, _ = self.session.lm_decode(given, which, head, positions, deepstack, accepted)
+        assert logits is not None
+        return Step(logits, hidden, behind)
+
+    def each(self, rows: ArrayLike, *, lane: int = 0, head: int = 0, n_heads: int = 1) -> NDArray[np.float32]:
+        """Append rows to a lane of a code predictor and put every one of them through several heads.
+
+        Parameters
+        ----------
+        rows : float32 [n, n_embd]
+        lane : int
+        head, n_heads : int
+            Heads ``head`` to ``head + n_heads - 1``; ``g - 1`` predicts code group g.
+
+        Returns
+        -------
+        float32 [n, n_heads, n_vocab]
+
+        Raises
+        ------
+        ArgumentError
+            Shapes that do not fit, heads that are not there, or a component that is no code predictor.
+        ContextFull
+            The rows do not fit into n_ctx; nothing was changed.
+        """
+        given = np.asarray(rows, np.float32)[None]
+        each = self.session.lm_decode(given, [lane], head, n_heads=n_heads)[3]
+        assert each is not None
+        return each[0]
 
     def groups(
         self,

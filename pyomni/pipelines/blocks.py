@@ -30,7 +30,10 @@ class Codec(Protocol):
 
 @dataclass
 class Timings:
-    """Seconds spent by component, and how much they did. Frames count each lane, steps all lanes once."""
+    """Seconds spent by component, and how much they did. Frames count each lane, steps all lanes once.
+
+    Of code groups that were proposed, `n_proposed` were looked at, and `n_accepted` of them accepted.
+    """
 
     prefill_s: float = 0.0
     talker_s: float = 0.0
@@ -39,6 +42,8 @@ class Timings:
     n_prefill: int = 0
     n_frames: int = 0
     n_steps: int = 0
+    n_proposed: int = 0
+    n_accepted: int = 0
 
 
 class Blocks:

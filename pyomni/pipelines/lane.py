@@ -186,7 +186,7 @@ class Lane:
                 self._watch.recall(point.codes)
         self.seen = np.zeros(logits.size, np.bool_)  # [n_vocab], ids of group 0 generated so far
         self.seen[self._code0] = True
-        self.uniforms = np.empty(0)  # float64 [n_groups], of this frame
+        self.uniforms = np.empty(0)  # float64 [n_groups], of this frame; with speculation [3 * n_groups]
 
     @property
     def n_frames(self) -> int:
@@ -217,7 +217,7 @@ class Lane:
 
     def _pick(self, meta: FrameRules) -> int:
         options, n, attempt = self.request.options, self.n_frames, self._counts.attempts
-        self.uniforms = self._draws.frame(n, meta.n_groups, attempt)
+        self.uniforms = self._draws.frame(n, meta.n_groups * (3 if options.speculate else 1), attempt)
         may_end = n >= options.min_frames and not (attempt and n < self.request.least_frames)
         scores = restrict(
             self.logits,

@@ -194,5 +194,6 @@ def _options(given: dict[str, Any]) -> GenerationOptions:
         predictor_top_p=predictor.top_p,
         max_frames=options.max_frames,
         min_frames=options.min_frames,
+        speculate=options.speculate,
     )
     return options

@@ -20,6 +20,7 @@ from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.guard import Levels
 from pyomni.pipelines.lane import Event, FrameRules, Lane, Point, Request, TextLate
 from pyomni.pipelines.prompt import TalkerPrompt
+from pyomni.pipelines.speculation import speculated
 from pyomni.sampling import pick
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def generate(
             code0.append(drawn)
         if lanes:
             start = perf_counter()
-            codes, sums = _fill_groups(predictor, [live[lane] for lane in lanes], code0)
+            codes, sums = _fill_groups(talker, predictor, [live[lane] for lane in lanes], code0, clock)
             clock.predictor_s += perf_counter() - start
             clock.n_frames += len(lanes)
             clock.n_steps += 1
@@ -218,13 +219,30 @@ def _start(
     return Lane(index, request, talker, lane, step.logits[0].copy(), step.hidden[0].copy(), levels)
 
 
-def _fill_groups(predictor: DecoderLM, states: Sequence[Lane], code0: Sequence[int]) -> tuple[I32, F32]:
+def _fill_groups(
+    talker: DecoderLM, predictor: DecoderLM, states: Sequence[Lane], code0: Sequence[int], clock: Timings
+) -> tuple[I32, F32]:
     """Fill in groups 1..n-1 of a frame for several lanes: int32 [L, n_groups], row sums [L, n_embd]."""
     by_draw: dict[Draw, list[int]] = {}  # one call draws one way
-    for i, state in enumerate(states):
-        by_draw.setdefault(state.request.options.predictor, []).append(i)
     codes: list[I32] = [np.empty(0, np.int32)] * len(states)
     sums: list[F32] = [np.empty(0, np.float32)] * len(states)
+    for i, state in enumerate(states):
+        options = state.request.options
+        if not options.speculate:
+            by_draw.setdefault(options.predictor, []).append(i)
+            continue
+        frame = speculated(
+            predictor,
+            state.hidden,
+            talker.embed(CODEC, [code0[i]])[0],
+            code0[i],
+            draw=options.predictor,
+            numbers=state.uniforms.reshape(3, -1),
+            most=options.speculate,
+        )
+        codes[i], sums[i] = frame.codes, frame.row_sum
+        clock.n_proposed += frame.n_proposed
+        clock.n_accepted += frame.n_accepted
     for draw, members in by_draw.items():
         some_codes, some_sums = predictor.groups(
             np.stack([states[i].hidden for i in members]),  # [L, n_hidden]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ J = TypeVar("J", bound=Ticket[Any])
 LOG = logging.getLogger("pyomni.server")
 
 
-class Worker(Generic[J]):
+class Worker(ABC, Generic[J]):
     """The thread of one model, first come first served; what is done with a job is a subclass's.
 
     A subclass calls `_start` at the end of its ``__init__``.
@@ -153,17 +154,17 @@ class Worker(Generic[J]):
         finally:
             self._shut()
 
+    @abstractmethod
     def _hold(self) -> AbstractContextManager[None]:
         """Hold the model."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _run(self) -> None:
         """Run jobs until none runs and none fits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shut(self) -> None:
         """Free what the thread had."""
-        raise NotImplementedError
 
     def _release(self, job: J) -> None:
         """Free what an ended job had."""

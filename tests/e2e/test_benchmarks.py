@@ -118,3 +118,14 @@ def test_types_compared(tmp_path: Path) -> None:
     ]
     assert all(one["rtf"] > 0 for one in turns)
     assert not list(tmp_path.glob("pyomni-types-*"))
+
+
+def test_drafts_and_what_passes_cost() -> None:
+    found = lines("speculation.py", "acceptance", "--sentences", 1)
+    drafts = [one for one in found if "draft" in one]
+    assert {one["group"] for one in drafts} == {1, 2, 3}
+    assert all(0 <= one["greedy"] <= 1 and 0 <= one["sampled"] <= 1 for one in drafts)
+    assert [one["engine"] for one in found if "engine" in one] == ["greedy", "sampled"]
+    cost = line("speculation.py", "cost", toy(), "--rounds", 1)
+    assert min(cost["median_ms"].values()) > 0
+    assert {"pass_4", "frame", "frame_3"} <= set(cost["median_ratio"])

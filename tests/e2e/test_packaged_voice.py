@@ -73,6 +73,21 @@ def test_it_stops_by_itself(spoken: list[pyomni.Speech]):
         assert 0.03 * len(text) < speech.seconds < 0.13 * len(text)
 
 
+def test_proposals_leave_greedy_codes_alone_and_are_accepted_as_measured(model: SpeechModel):
+    for text in TEXTS[:3]:
+        plain, proposed = (
+            np.stack(list(model.codes(text, options=SpeechOptions(greedy=True, speculate=n)))) for n in (0, 1)
+        )
+        assert np.array_equal(plain, proposed)
+    counts = np.zeros(2, int)
+    for i, text in enumerate(TEXTS):
+        with model.stream(text, options=SpeechOptions(seed=SEED + i, speculate=1)) as stream:
+            assert sum(map(len, stream)) > 0
+        assert stream.finish_reason in ("stop", "repaired")
+        counts += stream.timings.n_accepted, stream.timings.n_proposed
+    assert 0.13 < counts[0] / counts[1] < 0.25  # benchmarks/RESULTS.md: 0.18, with room for chance
+
+
 def test_wrong_words_are_told_from_right_ones(listener: Listener, spoken: list[pyomni.Speech]):
     # the bound means something: the same sounds are far from other sentences
     others = [*spoken[1:], spoken[0]]

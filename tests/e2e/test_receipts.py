@@ -90,6 +90,26 @@ def test_what_a_speech_says_of_itself(made: tuple[Receipt, pyomni.Speech], here:
         assert (arriving.words_hash, arriving.text) == ("", None)
 
 
+def test_proposals_are_part_of_it(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    codes = []
+    for n in ("off", "2"):
+        code, out, err = run(capsys, "speak", TEXT, "-m", str(toy()), "--seed", "3", "--speculate", n,
+                             "-o", f"{n}.wav", "-t", "1", "--json", "--max-seconds", "0.5")  # fmt: skip
+        assert code == 0, err
+        codes.append(Receipt.read(f"{n}.wav"))
+    assert "speculate" not in codes[0].options
+    assert codes[1].options["speculate"] == 2
+    assert codes[0].codes_hash != codes[1].codes_hash
+    code, out, err = run(capsys, "speak", TEXT, "-m", str(toy()), "--receipt", "2.wav", "-o", "again.wav",
+                         "-t", "1", "--json")  # fmt: skip
+    assert json.loads(out)["replay"] == {"matches": True, "differences": []}, err
+    for wrong in ("4", "-1", "some"):
+        code, _, err = run(capsys, "speak", TEXT, "-m", str(toy()), "--speculate", wrong, "-o", "no.wav")
+        assert code == 2
+        assert f"speculate is {wrong!r}".replace("'", "") in err.replace("'", "")
+        assert not (here / "no.wav").exists()
+
+
 def test_a_stream_that_was_saved(made: tuple[Receipt, pyomni.Speech]) -> None:
     receipt, _ = made
     with pyomni.load(toy(), device="cpu", threads=1) as model:

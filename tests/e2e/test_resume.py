@@ -76,6 +76,10 @@ def test_the_same_samples_after_every_block(model: SpeechModel, streaming: bool)
     agrees(model, voice="ryan", options=options(streaming=streaming, repetition_penalty=1.3))
 
 
+def test_the_same_samples_with_proposals(model: SpeechModel) -> None:
+    agrees(model, voice="ryan", options=options(speculate=2, predictor_temperature=0.5))
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_clone_in_context(base: SpeechModel, streaming: bool) -> None:
     agrees(base, voice=in_context(base), options=options(streaming=streaming))

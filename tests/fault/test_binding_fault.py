@@ -266,6 +266,16 @@ def test_a_frame_needs_a_code_predictor(talker: Model) -> None:
         DecoderLM(talker, 32).groups(np.zeros((1, talker.info.n_embd)), [0], temperature=0, top_k=0, top_p=1)
 
 
+def test_logits_of_every_row_need_a_code_predictor_and_heads_it_has(talker: Model, predictor: Model) -> None:
+    with pytest.raises(errors.ArgumentError, match="logits of every row were asked of"):
+        DecoderLM(talker, 16).each(np.zeros((1, talker.info.n_embd)))
+    p, n = DecoderLM(predictor, predictor.info.n_groups), predictor.info.n_heads_out
+    for head, n_heads in ((0, 0), (0, -1), (0, n + 1), (n - 1, 2)):
+        with pytest.raises(errors.ArgumentError, match=f"{n_heads} heads from head {head} on, expected"):
+            p.each(np.zeros((1, predictor.info.n_embd)), head=head, n_heads=n_heads)
+    assert p.n_past() == 0
+
+
 def test_verbs_of_another_kind(talker: Model, codec: Model) -> None:
     with pytest.raises(errors.ArgumentError, match="this component cannot decode codes"):
         Session(talker, 16).codec_decode(np.zeros((1, talker.info.n_groups), np.int32))

@@ -259,6 +259,15 @@ def test_a_server_that_is_gone(visit):
     expect(seen.page.locator("#alert")).to_have_text("")
 
 
+def test_a_model_that_converses_is_told(visit):
+    seen, _ = visit(expected=("status of 400",), kind="omni")
+    alert = seen.page.locator("#alert")
+    expect(alert).to_contain_text("The model converses, expected one that speaks texts")
+    seen.page.click("#speak")
+    expect(alert).to_contain_text("The model converses")
+    assert seen.bodies() == []
+
+
 def test_a_speech_that_breaks_off(visit):
     seen, _ = visit(expected=("net::ERR_",), kind="custom_voice", lanes=1, deadline=3.0)
     begin(seen, LONG)

@@ -11,6 +11,7 @@ import pytest
 from pyomni._binding import Device, Model
 from pyomni.components.lm import CODEC, TEXT, DecoderLM
 from pyomni.options import Draw
+from pyomni.pipelines.speculation import speculated
 from pyomni.sampling import pick
 
 N_LANES = 4
@@ -132,3 +133,20 @@ def test_fused_frame_equals_step_loop(models: tuple[Model, Model], draw: Draw) -
         )
         assert np.array_equal(one[0], codes[lane])
         assert np.array_equal(one_sum[0], row_sum[lane])
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_greedy_frame_with_proposals_is_the_frame(models: tuple[Model, Model], most: int) -> None:
+    talker, predictor = models
+    n_groups, embed = predictor.info.n_groups, DecoderLM(talker, 16).embed
+    fused, passes = DecoderLM(predictor, n_groups, 2), DecoderLM(predictor, n_groups, 2)
+    numbers = np.random.default_rng(1).random((3, n_groups))
+    for seed in range(12):
+        hidden, code0 = random_rows(talker, 1, seed), seed
+        codes, row_sum = fused.groups(hidden, [code0], temperature=0.0, top_k=0, top_p=1.0)
+        frame = speculated(
+            passes, hidden[0], embed(CODEC, [code0])[0], code0, draw=Draw(0.0), numbers=numbers, most=most
+        )
+        assert np.array_equal(frame.codes, codes[0])
+        assert np.array_equal(frame.row_sum, row_sum[0])
+        assert frame.n_passes <= n_groups - 1 - frame.n_accepted

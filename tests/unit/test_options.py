@@ -34,7 +34,7 @@ def test_names_are_those_promised():
     assert names == [
         "seed", "greedy", "temperature", "top_k", "top_p", "repetition_penalty", "predictor_temperature",
         "predictor_top_k", "predictor_top_p", "max_frames", "min_frames", "streaming_layout", "guard",
-        "split", "pause", "paragraph_pause",
+        "split", "pause", "paragraph_pause", "speculate",
     ]  # fmt: skip
 
 

@@ -186,6 +186,26 @@ def test_a_frame_is_its_twin_and_its_steps(paths: dict[str, Path], temperature: 
         assert off(sums, expected_sums) < 1e-6
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_each_row_through_each_head_is_what_it_is_alone(paths: dict[str, Path], kind: str) -> None:
+    model = open_model(paths[kind], "code_predictor", 2)
+    node, twin = pair(model, 2)
+    for n, head, n_heads in ((2, 0, 3), (4, 12, 3), (20, 4, 2)):
+        given = rows(model, 1, n, n)[0]
+        got, expected = (s.each(given, lane=1, head=head, n_heads=n_heads) for s in (node, twin))
+        assert got.shape == (n, n_heads, model.info.n_vocab)
+        assert off(got, expected) < BOUND[kind], (n, head)
+        if n > 4:  # attention over many rows sums in another order
+            continue
+        node.rewind(1, node.n_past(1) - n)
+        for i in range(n):  # the last head row by row, and the first of the last row
+            alone = node.decode(given[i][None, None], lanes=[1], head=head + n_heads - 1).logits[0]
+            assert np.array_equal(got[i, -1], alone), (n, head, i)
+        node.rewind(1, node.n_past(1) - 1)
+        alone = node.decode(given[-1][None, None], lanes=[1], head=head).logits[0]
+        assert np.array_equal(got[-1, 0], alone), (n, head)
+
+
 @pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_k"])
 def test_a_frame_knows_no_lanes_or_threads(paths: dict[str, Path], kind: str) -> None:
     expected = None

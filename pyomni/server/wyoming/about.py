@@ -8,9 +8,9 @@ from wyoming.info import Attribution, Info, TtsProgram, TtsVoice
 
 from pyomni import __version__
 from pyomni.server.failures import BadRequest
-from pyomni.server.fields import OPTIONS
 from pyomni.server.names import LANGUAGES, known_voices
 from pyomni.server.state import State
+from pyomni.server.tables import OPTIONS
 
 __all__ = ["fields_of", "info"]
 
