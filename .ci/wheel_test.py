@@ -50,7 +50,7 @@ def test_the_place() -> None:
     """It is the installed package, and nothing here could have compiled it."""
     assert "site-packages" in PACKAGE.parts, PACKAGE
     found = [name for name in ("cc", "gcc", "c++", "g++", "clang", "cmake") if shutil.which(name)]
-    assert not found, f"{found} are on PATH, expected no compiler"
+    assert not found or "CIBUILDWHEEL" in os.environ, f"{found} are on PATH, expected no compiler"
 
 
 def test_libraries_come_from_the_package_only() -> None:
@@ -108,7 +108,7 @@ def test_variants() -> None:
     print("runs here:", *fit, "- does not:", *unfit or ["none"])
     for name in unfit:
         said_here = run("doctor", "-t", "1", variant=name, code=6)
-        run("speak", "Hello", "-o", "none.wav", variant=name, code=5)
+        run("speak", "Hello", "-o", "none.wav", variant=name, code=3)
         assert not Path("none.wav").exists(), said_here
     for name in sorted({fit[0], *{"x64", "haswell"}.intersection(fit), build_about()["cpu"]}):
         checks = doctor(name)
