@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from typing import Any
 
 
@@ -22,6 +23,27 @@ def hang_up(connection: http.client.HTTPConnection, response: Any = None) -> Non
     if response is not None:
         response.close()
     connection.close()
+
+
+def fill_the_queue(host: str, port: int, state: Any, path: str, long: Any, short: Any) -> bytes:
+    """Ask for more than a lane and a queue of one take; return what the one that waited got."""
+    running = post_to(host, port, long, path)
+    response = running.getresponse()
+    waiting = post_to(host, port, short, path)
+    while state.scheduler.load()[1] == 0:
+        threading.Event().wait(0.01)
+    refused = post_to(host, port, short, path)
+    answer = refused.getresponse()
+    assert answer.status == 429
+    assert int(answer.headers["Retry-After"]) > 0
+    assert json.loads(answer.read())["error"]["code"] == "queue_full"
+    refused.close()
+    hang_up(running, response)
+    answer = waiting.getresponse()
+    assert answer.status == 200
+    found = answer.read()
+    waiting.close()
+    return found
 
 
 def command(*flags: str) -> subprocess.Popen[str]:

@@ -93,7 +93,8 @@ void ready(int32_t type, const float * x, int64_t n_in, char * out) {
         for (int64_t b = u; b < u + f.unit; b += f.block) {
             int sum = 0;
             for (int64_t i = b; i < b + f.block; i++) {
-                out[i] = char(int8_t(std::lrintf(x[i] * inverse)));
+                const float v = x[i] * inverse;
+                out[i] = char(int8_t(std::lrintf(v > -127.0f ? std::min(v, 127.0f) : -127.0f)));  // no number: -127
                 sum += int8_t(out[i]);
             }
             *to++ = {scale, -scale * float(sum)};

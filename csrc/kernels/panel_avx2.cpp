@@ -124,11 +124,14 @@ struct v256 {
         }
         return most(m);
     }
+    static vi rounded(const float * x, float inverse) {  // -127 where there is no number
+        const __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x), _mm256_set1_ps(inverse));
+        return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, _mm256_set1_ps(-127.0f)), _mm256_set1_ps(127.0f)));
+    }
     template <long SIXTEENS> static int32_t round_all(const float * x, float inverse, char * out) {  // and their sum
         vi sum = zero_int();
         for (long i = 0; i < SIXTEENS * 16; i += 16) {
-            const vi a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(inverse)));
-            const vi b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8), _mm256_set1_ps(inverse)));
+            const vi a = rounded(x + i, inverse), b = rounded(x + i + 8, inverse);
             const vi words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
             const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
             _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), bytes);

@@ -128,7 +128,8 @@ struct v512 {
     template <long SIXTEENS> static int32_t round_all(const float * x, float inverse, char * out) {  // and their sum
         vi sum = zero_int();
         for (long i = 0; i < SIXTEENS * 16; i += 16) {
-            const vi q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(inverse)));
+            const __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(inverse));
+            const vi q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(-127.0f)), _mm512_set1_ps(127.0f)));  // no number: -127
             _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), _mm512_cvtsepi32_epi8(q));
             sum = add(sum, q);
         }

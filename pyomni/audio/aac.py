@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.audio.ffmpeg import lacking
 from pyomni.errors import AudioError
 
 __all__ = ["AacWriter", "why_not"]
@@ -23,13 +24,7 @@ RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 1
 
 def why_not() -> str | None:
     """Return what is missing to write AAC here, None where nothing is."""
-    try:
-        import av
-    except ImportError:
-        return "it needs the package av, which is not installed; pip install 'pyomni[server]'"
-    if "aac" not in av.codecs_available:
-        return "the FFmpeg of the package av has no encoder for it"
-    return None
+    return lacking("encoder", "aac")
 
 
 class AacWriter:

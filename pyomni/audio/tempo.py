@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyomni.audio.ffmpeg import lacking
 from pyomni.errors import ArgumentError, AudioError
 
 __all__ = ["SPEEDS", "Tempo", "check_speed", "stretched", "why_not"]
@@ -23,13 +24,7 @@ ONE = 2.0
 
 def why_not() -> str | None:
     """Return what is missing to change the speed here, None where nothing is."""
-    try:
-        import av
-    except ImportError:
-        return "it needs the package av, which is not installed; pip install 'pyomni[server]'"
-    if "atempo" not in av.filter.filters_available:
-        return "the FFmpeg of the package av has no filter for it"
-    return None
+    return lacking("filter", "atempo")
 
 
 def check_speed(speed: float) -> float:

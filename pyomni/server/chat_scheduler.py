@@ -133,7 +133,6 @@ class ChatScheduler(Worker[ChatJob]):
 
     def _next(self, has_room: Callable[[Turn], bool]) -> Turn | None:
         """Return what a free lane takes, if it fits the sessions as they are."""
-        self._do_errands()
         with self._changed:
             self._tidy()
             if (job := self._first()) is None:

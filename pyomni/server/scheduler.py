@@ -102,13 +102,13 @@ class Scheduler(Worker[Job]):
         try:
             for event in self.live.run(self._next, self._room, self._idle):
                 self._take(event)
+                self._do_errands()
         except Exception as error:
             LOG.exception("speaking failed")
             self._fail(error)
 
     def _next(self) -> tuple[Plan, Callable[[], bool]] | None:
         """Return what a free lane takes, if it fits the sessions as they are."""
-        self._do_errands()
         with self._changed:
             self._tidy()
             job = self._first()

@@ -23,6 +23,7 @@ from pyomni.server.fields import Asked, read_manner
 from pyomni.server.job import Job
 from pyomni.server.speech import with_voice
 from pyomni.server.state import State
+from pyomni.server.ticket import ended
 
 __all__ = ["speech_stream"]
 
@@ -107,9 +108,7 @@ class _Session:
         if self._job is not None:
             self._job.cancel()
         tasks = [task for task in (self._speaking, self._receiving) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
 
     # -- hearing ----------------------------------------------------
 

@@ -19,11 +19,15 @@ AGAIN_S = 0.05
 
 async def ended(*tasks: asyncio.Future[Any]) -> None:
     """Cancel tasks and wait until they have ended, however they end."""
-    for task in tasks:
-        while not task.done():  # before Python 3.12, wait_for may swallow a cancellation as a block comes
+    left = {task for task in tasks if not task.done()}
+    while left:  # before Python 3.12, wait_for may swallow a cancellation as a block comes
+        for task in left:
             task.cancel()
-            await asyncio.wait({task}, timeout=AGAIN_S)
-    await asyncio.gather(*tasks, return_exceptions=True)
+        # not gather: cancelled as well, its error may lack the words by which a cancel scope knows its own
+        _, left = await asyncio.wait(left, timeout=AGAIN_S)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # seen: nobody else asks
 
 
 class Ticket(Generic[T]):

@@ -25,6 +25,12 @@ SMALL = {"num_cpus": 1, "object_store_memory": 80 << 20}
 SOON = {"health_check_period_ms": 200, "health_check_failure_threshold": 5}
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work elsewhere: Ray's workers import from here first, and the source tree has nothing compiled."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes on this machine; the second is for `other`."""

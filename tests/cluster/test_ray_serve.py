@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -23,11 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     import ray
     from ray import serve
 
-    monkeypatch.syspath_prepend(str(ROOT))
+    # elsewhere: Ray's workers import from this folder first, and the source tree has nothing compiled
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     monkeypatch.setenv("PYOMNI_MODEL", str(toy()))
     monkeypatch.setenv("PYOMNI_THREADS", "1")

@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -31,12 +31,6 @@ KEYS = (
     "hop", "decoder_dim", "window", "upsample_rates", "upsampling_ratios", "residual_dilations",
     "dwconv_kernel", "conv_kernel", "residual_kernel", "layer_norm_eps", "n_groups", "codebook_size",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def device() -> Iterator[Device]:
-    with Device("cpu", 1) as d:
-        yield d
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,6 @@ U32, F32 = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.FLOAT32
 
 
 @pytest.fixture(scope="module")
-def device() -> Iterator[Device]:
-    with Device("cpu", 2) as d:
-        yield d
-
-
-@pytest.fixture(scope="module")
 def model(device: Device, tiny_path: Path) -> Iterator[Model]:
     with Model(device, tiny_path, "codec_encoder") as m:
         yield m

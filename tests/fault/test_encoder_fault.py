@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,6 @@ from pyomni.components.encoder import Encoder
 
 N_MELS, ENOUGH = 128, 5  # dilation 4 with kernel 3 reflects 4 rows
 U32, F32 = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.FLOAT32
-
-
-@pytest.fixture(scope="module")
-def device() -> Iterator[Device]:
-    with Device("cpu", 2) as d:
-        yield d
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from clients import command, hang_up, post_to
+from clients import command, fill_the_queue, hang_up, post_to
 from toys import omni
 
 from pyomni.api import OmniModel
@@ -62,20 +62,7 @@ def test_who_hangs_up_before_a_whole_answer(running):
 
 def test_a_full_queue_says_when_to_try_again(running):
     host, port, state = running(kind="omni", lanes=1, queue=1)
-    long = post(host, port, {**ENDLESS, "stream": True})
-    response = long.getresponse()
-    waiting = post(host, port, SHORT)
-    while state.scheduler.load()[1] == 0:
-        threading.Event().wait(0.01)
-    refused = post(host, port, SHORT)
-    answer = refused.getresponse()
-    assert answer.status == 429
-    assert int(answer.headers["Retry-After"]) > 0
-    assert json.loads(answer.read())["error"]["code"] == "queue_full"
-    refused.close()
-    hang_up(long, response)
-    assert waiting.getresponse().status == 200
-    waiting.close()
+    assert fill_the_queue(host, port, state, URL, {**ENDLESS, "stream": True}, SHORT)
 
 
 def test_a_deadline_before_the_answer_is_504_and_on_the_way_an_event(running):

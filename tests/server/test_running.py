@@ -9,7 +9,7 @@ import signal
 import threading
 
 import pytest
-from clients import command, hang_up, post_to
+from clients import command, fill_the_queue, hang_up, post_to
 from toys import toy
 
 from pyomni.api import SpeechModel
@@ -90,20 +90,7 @@ def test_two_at_once(running):
 
 def test_a_full_queue_says_when_to_try_again(running):
     host, port, state = running(kind="custom_voice", lanes=1, queue=1)
-    long = post(host, port, ENDLESS)
-    response = long.getresponse()
-    waiting = post(host, port, SHORT)
-    while state.scheduler.load()[1] == 0:
-        threading.Event().wait(0.01)
-    refused = post(host, port, SHORT)
-    answer = refused.getresponse()
-    assert answer.status == 429
-    assert int(answer.headers["Retry-After"]) > 0
-    assert json.loads(answer.read())["error"]["code"] == "queue_full"
-    refused.close()
-    hang_up(long, response)
-    assert waiting.getresponse().read()
-    waiting.close()
+    assert fill_the_queue(host, port, state, URL, ENDLESS, SHORT)
 
 
 def test_a_deadline_before_the_sound_is_504_and_after_it_breaks_the_stream(running):

@@ -199,7 +199,8 @@ def test_a_failure_ends_what_runs_and_the_next_is_spoken(monkeypatch: pytest.Mon
         assert work.scheduler.failed == 1
 
 
-def test_an_errand_runs_while_frames_are_made():
+@pytest.mark.parametrize("lanes", [1, 2])  # none is free, and one
+def test_an_errand_runs_while_frames_are_made(lanes):
     async def go(work: Work):
         job = work.submit(max_frames=1900)
         await anext(job)
@@ -210,7 +211,7 @@ def test_an_errand_runs_while_frames_are_made():
             await work.scheduler.between_frames(lambda: 1 // 0)
         job.cancel()
 
-    with Work(endless=True) as work:
+    with Work(lanes, endless=True) as work:
         asyncio.run(go(work))
 
 

@@ -17,6 +17,7 @@ from pyomni.server.realtime.events import Gone, error_of, new_id
 from pyomni.server.realtime.heard import Playing
 from pyomni.server.realtime.items import Item, Spoken
 from pyomni.server.realtime.sound import OutputSound, as_base64
+from pyomni.server.ticket import ended
 
 __all__ = ["Answer", "Place"]
 
@@ -118,8 +119,7 @@ class Answer:
         """End it without a word: nobody listens any more."""
         self._leave()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
 
     def _leave(self) -> None:
         self._stopped.set()

@@ -23,6 +23,7 @@ from pyomni.server.realtime.items import Item
 from pyomni.server.realtime.microphone import Microphone
 from pyomni.server.realtime.reading import belongs, items_of, metadata_of, parsed, read_item
 from pyomni.server.realtime.transcript import write_down
+from pyomni.server.ticket import ended
 
 __all__ = ["Session"]
 
@@ -125,8 +126,7 @@ class Session:
     async def close(self) -> None:
         """Stop what runs; nothing is sent any more."""
         if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+            await ended(self._writing)
         if self._answer is not None:
             await self._answer.close()
 

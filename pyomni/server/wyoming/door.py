@@ -7,6 +7,7 @@ import logging
 import socket
 
 from pyomni.server.state import State
+from pyomni.server.ticket import ended
 from pyomni.server.wyoming.events import LINE
 from pyomni.server.wyoming.talk import Talk
 
@@ -39,9 +40,7 @@ class Door:
                 task.cancel()
         if left:
             await asyncio.wait(left, timeout=seconds)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await ended(*left)
 
     def _come_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._talks) >= MOST:
