@@ -55,15 +55,24 @@ void need_kind(const omni_session * s, omni_kind kind, const char * verb, bool a
 
 } // namespace
 
-int32_t omni_device_list(char * out, int32_t n_max) { return copy_text(device::list(), out, n_max); }
+int32_t omni_device_list(char * out, int32_t n_max) {
+    std::string text;
+    omni_error e{};
+    guarded(&e, [&] { text = device::list(); });
+    return copy_text(text, out, n_max);
+}
 
 int32_t omni_build_about(char * out, int32_t n_max) {
-    std::string text = device::build();
+    std::string text = std::string("ggml\t") + ggml_version() + "\n";
     omni_error e{};
-    guarded(&e, [&] {
+    const omni_status status = guarded(&e, [&] {
+        text += device::build();
         const conv_kernels * fast = conv_fast();
         text += std::string("kernels\t") + cpu_variant_name(cpu_kernels()) + "\nfast\t" + (fast ? fast->name : "none") + "\n";
     });
+    if (status != OMNI_OK) {
+        text += std::string("error\t") + e.message + "\n";
+    }
     return copy_text(text, out, n_max);
 }
 

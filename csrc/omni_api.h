@@ -90,7 +90,7 @@ typedef struct omni_draw {   /* how code groups are drawn inside a graph        
 } omni_draw;
 
 int32_t     omni_device_list(char * out, int32_t n_max);  /* "name\tdescription\n" lines; returns the length needed  */
-int32_t     omni_build_about(char * out, int32_t n_max);  /* "key\tvalue\n" lines: ggml's version, our kernels, the CPU features ggml uses */
+int32_t     omni_build_about(char * out, int32_t n_max);  /* "key\tvalue\n" lines: ggml's version, a wheel's library for this CPU, the CPU features ggml uses, our kernels; "error" where some do not run */
 omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err);
 int32_t     omni_device_name(const omni_device * d, char * out, int32_t n_max);
 int32_t     omni_device_threads(const omni_device * d);

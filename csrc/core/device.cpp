@@ -1,11 +1,9 @@
 #include "core/device.h"
 
+#include "core/backends.h"
 #include "core/cores.h"
 #include "core/error.h"
 #include "core/headroom.h"
-#include "core/log.h"
-
-#include "ggml-cpu.h"
 
 #include <algorithm>
 #include <cctype>
@@ -28,7 +26,7 @@ template <typename F> static F cpu_function(ggml_backend_dev_t cpu, const char *
 }
 
 device::device(const std::string & name, int n_threads) {
-    log_install();
+    backends_load();
     for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
         ggml_backend_dev_t dev = ggml_backend_dev_get(i);
         const auto type = ggml_backend_dev_type(dev);
@@ -118,7 +116,7 @@ std::vector<backend_ptr> device::open_backends(int n_threads, ggml_abort_callbac
 }
 
 std::string device::list() {
-    log_install();
+    backends_load();
     std::string lines;
     for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
         ggml_backend_dev_t dev = ggml_backend_dev_get(i);
@@ -128,22 +126,13 @@ std::string device::list() {
 }
 
 std::string device::build() {
-    log_install();
-    std::string lines = std::string("ggml\t") + ggml_version() + "\n";
-    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
-        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
-        if (ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_CPU) {
-            continue;
-        }
-        void * f = ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(dev), "ggml_backend_get_features");
-        if (!f) {
-            break;  // a backend need not have it
-        }
-        const ggml_backend_feature * feature = reinterpret_cast<ggml_backend_get_features_t>(f)(ggml_backend_dev_backend_reg(dev));
-        for (; feature && feature->name; feature++) {
-            lines += std::string(feature->name) + "\t" + feature->value + "\n";
-        }
-        break;
+    backends_load();
+    std::string lines;
+    if (!cpu_library().empty()) {
+        lines += "cpu\t" + cpu_library() + "\n";
+    }
+    for (const ggml_backend_feature * f = cpu_features(); f && f->name; f++) {
+        lines += std::string(f->name) + "\t" + f->value + "\n";
     }
     return lines;
 }

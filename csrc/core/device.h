@@ -46,7 +46,7 @@ class device {
     std::mutex compute;  // the thread pool runs one graph at a time
 
     static std::string list();  // "name\tdescription\n" for each device
-    static std::string build(); // "ggml\tversion\n", then "AVX2\t1\n" for each feature the CPU's kernels use
+    static std::string build(); // a wheel's "cpu\thaswell\n", "AVX2\t1\n" for each feature the CPU's kernels use
 
   private:
     ggml_backend_dev_t dev_ = nullptr;

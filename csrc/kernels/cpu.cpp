@@ -1,5 +1,6 @@
 #include "kernels/cpu.h"
 
+#include "core/backends.h"
 #include "core/error.h"
 #include "kernels/x86.h"
 
@@ -26,24 +27,40 @@ bool cpu_runs(cpu_variant v) {
     if (v == cpu_variant::scalar) {
         return true;
     }
-#if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
-    return v == cpu_variant::neon;
+#if defined(__aarch64__) && (defined(__ARM_FEATURE_DOTPROD) || defined(GGML_BACKEND_DL))
+    return v == cpu_variant::neon && cpu_feature("DOTPROD");  // of ggml: it is its dot products that are used
 #else
     return x86_runs(v);
 #endif
 }
 
+// Whether ggml's library for the CPU, where it was asked for by name, is one for CPUs that run the variant too.
+static bool library_has(cpu_variant v) {
+    switch (v) {
+        case cpu_variant::neon:        return cpu_feature("DOTPROD");
+        case cpu_variant::avx2:        return cpu_feature("AVX2") && cpu_feature("FMA") && cpu_feature("F16C");
+        case cpu_variant::avx512:      return cpu_feature("AVX512") && cpu_feature("AVX512_VNNI");
+        case cpu_variant::avx512_bf16: return library_has(cpu_variant::avx512) && cpu_feature("AVX512_BF16");
+        case cpu_variant::scalar:      break;
+    }
+    return true;
+}
+
 static cpu_variant choose() {
+    backends_load();
     const char * asked = std::getenv("PYOMNI_CPU_VARIANT");
+    const bool by_name = asked && *asked && !cpu_library_forced();
     for (cpu_variant v : all_variants) {
-        if (asked && *asked ? std::strcmp(asked, cpu_variant_name(v)) == 0 : cpu_runs(v)) {
+        if (by_name ? std::strcmp(asked, cpu_variant_name(v)) == 0
+                    : cpu_runs(v) && (!cpu_library_forced() || library_has(v))) {
             if (!cpu_runs(v)) {
                 fail(OMNI_ERROR_UNSUPPORTED, "PYOMNI_CPU_VARIANT is '%s', which this CPU does not run", asked);
             }
             return v;
         }
     }
-    fail(OMNI_ERROR_ARGUMENT, "PYOMNI_CPU_VARIANT is '%s', expected scalar, neon, avx2, avx512 or avx512_bf16", asked);
+    fail(OMNI_ERROR_ARGUMENT, "PYOMNI_CPU_VARIANT is '%s', expected scalar, neon, avx2, avx512 or avx512_bf16%s", asked,
+         cpu_library().empty() ? "" : ", or a library of pyomni/lib, such as haswell");
 }
 
 cpu_variant cpu_kernels() {

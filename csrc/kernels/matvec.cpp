@@ -1,10 +1,10 @@
 // Which kernel serves a type here, those for any CPU, and the small rows of numbers between products.
 #include "kernels/matvec.h"
 
+#include "core/backends.h"
 #include "kernels/cpu.h"
 #include "kernels/panel.h"
 
-#include "ggml-cpu.h"
 #include "ggml.h"
 
 #include <algorithm>
@@ -64,7 +64,7 @@ void dots(int32_t, const char * w, size_t w_stride, int64_t n_rows, int64_t n_in
 
 // --- ggml's own dot product, for the types there is nothing else for -------------------------------------------------
 
-const ggml_type_traits_cpu & traits(int32_t type) { return *ggml_get_type_traits_cpu(ggml_type(type)); }
+const ggml_type_traits_cpu & traits(int32_t type) { return cpu_traits(ggml_type(type)); }
 
 size_t any_bytes(int32_t type, int64_t n_in) { return (ggml_row_size(traits(type).vec_dot_type, n_in) + 63) / 64 * 64; }
 
@@ -123,7 +123,7 @@ matvec find_matvec(int32_t type, int64_t n_in) {
 }
 
 matvec ggml_matvec(int32_t type, int64_t n_in) {
-    const ggml_type_traits_cpu * t = ggml_get_type_traits_cpu(ggml_type(type));
+    const ggml_type_traits_cpu * t = &traits(type);
     const bool able = t->vec_dot && n_in % ggml_blck_size(ggml_type(type)) == 0 && n_in % ggml_blck_size(t->vec_dot_type) == 0 &&
                       (t->vec_dot_type == GGML_TYPE_F32 || traits(t->vec_dot_type).from_float);
     return able ? matvec{type, 1, any_bytes, any_ready, any_multiply} : matvec{type, 1, nullptr, nullptr, nullptr};

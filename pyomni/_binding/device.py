@@ -31,8 +31,11 @@ def devices() -> list[tuple[str, str]]:
 def build_about() -> dict[str, str]:
     """Return what was compiled in: ``ggml`` and its version, then the CPU features its kernels use.
 
+    In a wheel ``cpu`` is the library that was chosen for this CPU; ``error`` is why none, or none of pyomni's
+    own kernels, runs here.
+
     >>> build_about()
-    {'ggml': '0.25.3', 'SSE3': '1', 'AVX': '1', 'AVX2': '1', ...}
+    {'ggml': '0.25.3', 'cpu': 'zen4', 'SSE3': '1', 'AVX': '1', 'AVX2': '1', ...}
     """
     lines = (line.partition("\t") for line in text_of(lib.omni_build_about).splitlines())
     return {key: value for key, _, value in lines}

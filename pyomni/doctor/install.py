@@ -41,11 +41,14 @@ def install_checks(device: str = "auto", threads: int | None = None) -> Iterator
     about = build_about()
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Check("install", OK, f"pyomni {__version__}, ggml {about.pop('ggml', 'unknown')}, {python}")
-    ours, fast = about.pop("kernels", None), about.pop("fast", "none")
-    check = _processor(about, _linux_flags())
+    ours, fast, problem = about.pop("kernels", None), about.pop("fast", "none"), about.pop("error", "")
+    if problem and not about:  # a wheel has no library for this CPU: nothing can be computed
+        yield _kernels(ours, fast, problem)
+        return
+    check = _processor(about, _linux_flags(), about.pop("cpu", None))
     yield check
     if check.status != FAIL:  # the first product would end the process
-        yield _kernels(ours, fast)
+        yield _kernels(ours, fast, problem)
         yield _devices(device, threads)
 
 
@@ -62,13 +65,15 @@ def _linux_flags() -> set[str]:
     return set()
 
 
-def _processor(about: dict[str, str], flags: set[str]) -> Check:
-    """Compare the features that kernels use with those the processor has."""
+def _processor(about: dict[str, str], flags: set[str], library: str | None = None) -> Check:
+    """Compare the features that kernels use with those the processor has; `library` is what a wheel has."""
     used = [name for name, value in about.items() if value != "0"]
     has = {name for name, words in LINUX.items() if flags.issuperset(words)}
     lacking = [name for name in used if flags and name in LINUX and name not in has]
     unused = [name for name in FAST if name in has and name not in used]
     words = " ".join(used) or "none that ggml names"
+    if library:
+        words = f"library {library}: {words}"
     normal = "kernels use what this processor has"
     if lacking:
         return Check(
@@ -78,6 +83,15 @@ def _processor(about: dict[str, str], flags: set[str]) -> Check:
             normal,
             "pyomni was compiled on another machine; it will end with 'illegal instruction'",
             "build it here: pip install --no-binary pyomni pyomni; or build with GGML_NATIVE=OFF",
+        )
+    if unused and library:
+        return Check(
+            "processor",
+            WARN,
+            f"{words}; {', '.join(unused)} not used",
+            normal,
+            "$PYOMNI_CPU_VARIANT names a library for lesser processors: right, but slower than it could be",
+            "unset PYOMNI_CPU_VARIANT",
         )
     if unused:
         return Check(
@@ -91,17 +105,18 @@ def _processor(about: dict[str, str], flags: set[str]) -> Check:
     return Check("processor", OK, words, normal)
 
 
-def _kernels(ours: str | None, fast: str) -> Check:
-    """Say which of pyomni's own kernels run: `ours`, and `fast` for ``precision="fast"``."""
+def _kernels(ours: str | None, fast: str, problem: str) -> Check:
+    """Say which of pyomni's own kernels run: `ours`, and `fast` for ``precision="fast"``; or a `problem`."""
     normal = "the best that this processor runs"
     if ours is None:
+        asked = "PYOMNI_CPU_VARIANT" in problem
         return Check(
             "kernels",
             FAIL,
-            "$PYOMNI_CPU_VARIANT names kernels that do not run here",
+            problem,
             normal,
             "no model can be opened",
-            "unset PYOMNI_CPU_VARIANT",
+            "unset PYOMNI_CPU_VARIANT" if asked else "pip install --force-reinstall pyomni",
         )
     return Check("kernels", OK, f"{ours}; precision fast: {'runs exact' if fast == 'none' else fast}", normal)
 

@@ -1,0 +1,176 @@
+#include "core/backends.h"
+
+#include "core/error.h"
+#include "core/log.h"
+
+#include <cstring>
+#if defined(GGML_BACKEND_DL)
+#include <algorithm>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <filesystem>
+#include <vector>
+#endif
+
+namespace omni {
+
+#if defined(GGML_BACKEND_DL)
+
+namespace fs = std::filesystem;
+
+// ggml's names carry a prefix in a wheel (vendor/own_names.py), by macros, so a name must be expanded before it is text.
+#define OMNI_TEXT(name) #name
+#define OMNI_NAME(name) OMNI_TEXT(name)
+
+namespace {
+
+const std::string prefix = "libpyomni-ggml-";
+const std::string suffix = ".so";
+
+struct variant {
+    std::string name;
+    int         score;  // 0: not for this CPU
+};
+
+struct loaded {
+    std::string name;
+    bool        forced = false;
+    decltype(&ggml_get_type_traits_cpu) traits = nullptr;
+};
+
+fs::path folder() {
+    Dl_info info{};
+    if (!dladdr(reinterpret_cast<const void *>(&backends_load), &info) || !info.dli_fname) {
+        fail(OMNI_ERROR_INTERNAL, "the path of the compiled module is not known, so its libraries cannot be found");
+    }
+    return fs::absolute(info.dli_fname).parent_path() / "lib";
+}
+
+// What lies between prefix and suffix in the names of the folder's libraries, sorted: "base", "cpu-haswell", "cuda".
+std::vector<std::string> libraries(const fs::path & dir) {
+    std::vector<std::string> names;
+    std::error_code ec;
+    for (const auto & entry : fs::directory_iterator(dir, ec)) {
+        const std::string file = entry.path().filename().string();
+        if (file.size() > prefix.size() + suffix.size() && file.compare(0, prefix.size(), prefix) == 0 &&
+            file.compare(file.size() - suffix.size(), suffix.size(), suffix) == 0) {
+            names.push_back(file.substr(prefix.size(), file.size() - prefix.size() - suffix.size()));
+        }
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+// A variant's score is a function compiled for any CPU: it says 0 where the rest of the library would not run.
+int score_of(const fs::path & path) {
+    void * library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        return 0;
+    }
+    auto score = reinterpret_cast<int (*)()>(dlsym(library, "ggml_backend_score"));
+    const int found = score ? score() : 1;
+    dlclose(library);
+    return found;
+}
+
+std::string joined(const std::vector<variant> & variants) {
+    std::string names;
+    for (const variant & v : variants) {
+        if (v.score > 0) {
+            names += (names.empty() ? "" : ", ") + v.name;
+        }
+    }
+    return names.empty() ? "none" : names;
+}
+
+loaded load() {
+    log_install();
+    const fs::path dir = folder();
+    std::vector<variant> variants;
+    for (const std::string & name : libraries(dir)) {
+        const fs::path path = dir / (prefix + name + suffix);
+        if (name.compare(0, 4, "cpu-") == 0) {
+            variants.push_back({name.substr(4), score_of(path)});
+        } else if (name != "base") {
+            ggml_backend_load(path.c_str());  // an add-on's; one that does not load is a line in the log
+        }
+    }
+    const char * asked = std::getenv("PYOMNI_CPU_VARIANT");
+    const variant * best = nullptr;
+    loaded l;
+    for (const variant & v : variants) {
+        if (asked && v.name == asked) {
+            best     = &v;
+            l.forced = true;
+            break;
+        }
+        if (v.score > (best ? best->score : 0)) {
+            best = &v;
+        }
+    }
+    if (!best) {
+        fail(OMNI_ERROR_UNSUPPORTED, "'%s' has no library that runs on this CPU, expected one named %scpu-...%s", dir.c_str(),
+             prefix.c_str(), suffix.c_str());
+    }
+    if (best->score <= 0) {
+        fail(OMNI_ERROR_UNSUPPORTED, "PYOMNI_CPU_VARIANT is '%s', which this CPU does not run; those that it runs: %s", asked,
+             joined(variants).c_str());
+    }
+    l.name = best->name;
+    const fs::path path = dir / (prefix + "cpu-" + l.name + suffix);
+    void * library = ggml_backend_load(path.c_str()) ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
+    if (!library) {
+        fail(OMNI_ERROR_INTERNAL, "'%s' could not be loaded", path.c_str());
+    }
+    const char * traits = OMNI_NAME(ggml_get_type_traits_cpu);
+    l.traits = reinterpret_cast<decltype(l.traits)>(dlsym(library, traits));
+    if (!l.traits) {
+        fail(OMNI_ERROR_INTERNAL, "'%s' has no function '%s'", path.c_str(), traits);
+    }
+    return l;
+}
+
+const loaded & library() {
+    static const loaded l = load();
+    return l;
+}
+
+} // namespace
+
+void backends_load() { library(); }
+const std::string & cpu_library() { return library().name; }
+bool cpu_library_forced() { return library().forced; }
+const ggml_type_traits_cpu & cpu_traits(ggml_type type) { return *library().traits(type); }
+
+#else
+
+void backends_load() { log_install(); }
+
+const std::string & cpu_library() {
+    static const std::string none;
+    return none;
+}
+
+bool cpu_library_forced() { return false; }
+const ggml_type_traits_cpu & cpu_traits(ggml_type type) { return *ggml_get_type_traits_cpu(type); }
+
+#endif
+
+const ggml_backend_feature * cpu_features() {
+    backends_load();
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    ggml_backend_reg_t reg = cpu ? ggml_backend_dev_backend_reg(cpu) : nullptr;
+    void * f = reg ? ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features") : nullptr;
+    return f ? reinterpret_cast<ggml_backend_get_features_t>(f)(reg) : nullptr;  // a backend need not have it
+}
+
+bool cpu_feature(const char * name) {
+    for (const ggml_backend_feature * f = cpu_features(); f && f->name; f++) {
+        if (std::strcmp(f->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+} // namespace omni
