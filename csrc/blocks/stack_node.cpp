@@ -29,17 +29,17 @@ bool stack_node::covers(const graph & g, const stack & blocks, const std::vector
         if (!std::all_of(all.begin(), all.end(), [&](const ggml_tensor * w) { return cpu_product::serves(w, many); })) {
             return false;
         }
-        if ((kv != GGML_TYPE_F32 && kv != GGML_TYPE_F16) || !l.attn.q_norm || !l.attn.k_norm) {
+        if (!find_attend(kv, hp.head_dim).look || (hp.moe && ggml_is_quantized(kv)) || !l.attn.q_norm || !l.attn.k_norm) {
             return false;
         }
     }
     return std::all_of(matrices.begin(), matrices.end(), [&](const ggml_tensor * w) { return cpu_product::serves(w, many); });
 }
 
-stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n)
+stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n, int64_t n_live)
     : blocks_(blocks), hp_(blocks.hp), ends_(ends), n_lanes_(g.key.n_lanes), n_in_(ends.proj ? ends.proj->ne[0] : blocks.hp.n_embd),
       n_rows_max_(n * g.key.n_lanes), n_own_(std::min(n_rows_max_, std::max(own_rows, n_lanes_))),
-      n_used_(blocks.hp.moe ? blocks.hp.moe->n_expert_used : 0) {
+      n_used_(blocks.hp.moe ? blocks.hp.moe->n_expert_used : 0), n_live_(n_live), group_(hp_.n_head / hp_.n_head_kv) {
     if (ends.proj) {
         proj_ = of(ends.proj);
     }
@@ -65,8 +65,13 @@ stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends,
         values_.push_back(g.state_lanes(l.attn.cache.v));
     }
     n_context_ = keys_[0]->ne[1];
-    of_keys_   = find_matvec(keys_[0]->type, hp_.head_dim);
-    of_values_ = find_matvec(values_[0]->type, kv_block);
+    n_live_    = n_live_ ? n_live_ : n_context_;
+    attend_    = find_attend(keys_[0]->type, hp_.head_dim);
+    const int64_t n_threads = g.n_threads, n_looks = n_lanes_ * hp_.n_head_kv;
+    seen_at_once_ = std::clamp<int64_t>(n_lanes_ * n_seen_blocks() / (4 * n_threads), 1, 4);
+    gathered_heads_  = attend_.by_channel ? 1 : std::max<int64_t>(n_looks / n_threads, 1);  // what lies side by side is read once
+    gathered_heads_  = std::min(gathered_heads_, hp_.n_head_kv);
+    n_cuts_       = n_looks % n_threads != 0 && n_looks < 4 * n_threads ? hp_.head_dim / 32 : 1;
     for (int64_t j = 0; j < hp_.head_dim / 2; j++) {
         periods_.push_back(float(std::pow(double(hp_.rope_theta), 2.0 * double(j) / double(hp_.head_dim))));  // as rope()
     }
@@ -95,8 +100,15 @@ void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool 
         multiply(stage_qkv, l, p.q.n_pieces + p.k.n_pieces + p.v.n_pieces);
         if (many) {
             steps_.push_back({stage_keep, l, i, n_looks});
+            steps_.push_back({stage_attend, l, i, n_looks * pieces(n)});
+        } else if (n_live_ <= 2 * attend_block) {
+            steps_.push_back({stage_attend, l, i, n_looks});
+        } else {  // enough to see for threads to share the positions of a head
+            steps_.push_back({stage_keep_ask, l, i, n_looks});
+            steps_.push_back({stage_see, l, i, int32_t(n_lanes_ * ((n_seen_blocks() + seen_at_once_ - 1) / seen_at_once_))});
+            steps_.push_back({stage_gather, l, i, attend_.by_channel ? int32_t(n_looks * n_cuts_)
+                                                                  : int32_t(n_lanes_ * ((hp_.n_head_kv + gathered_heads_ - 1) / gathered_heads_))});
         }
-        steps_.push_back({stage_attend, l, i, many ? n_looks * pieces(n) : n_looks});
         multiply(stage_out, l, p.o.n_pieces);
         if (p.router.data) {
             multiply(stage_route, l, p.router.n_pieces + (p.open.data ? 1 : 0));
@@ -115,7 +127,7 @@ void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool 
 }
 
 void stack_node::reserve(int n_threads) {
-    const size_t rows = size_t(n_rows_max_), hd = size_t(hp_.head_dim), group = size_t(hp_.n_head / hp_.n_head_kv);
+    const size_t rows = size_t(n_rows_max_), hd = size_t(hp_.head_dim);
     int64_t n_wide = std::max(n_in_, hp_.n_embd);
     for (const layer_products & l : layers_) {
         for (const cpu_product * p : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down, &l.router, &l.open, &l.expert_gate, &l.expert_up, &l.expert_down}) {
@@ -132,8 +144,7 @@ void stack_node::reserve(int n_threads) {
         }
     }
     form_bytes_  = ends_.proj ? std::max(form_bytes_, proj_.ready_bytes()) : form_bytes_;
-    ready_bytes_ = std::max(of_keys_.ready_bytes(of_keys_.type, hp_.head_dim), of_values_.ready_bytes(of_values_.type, n_context_));
-    ready_bytes_ = (ready_bytes_ + 63) / 64 * 64;
+    asked_bytes_ = (attend_.ready_bytes(attend_.type, hp_.head_dim) + 63) / 64 * 64;
     in_.resize(ends_.proj ? rows * size_t(n_in_) : 0);
     x_.resize(rows * size_t(hp_.n_embd));
     q_.resize(rows * hd * size_t(hp_.n_head));
@@ -149,30 +160,33 @@ void stack_node::reserve(int n_threads) {
     sum_.resize(chain_.table0 ? size_t(n_lanes_ * n_in_) : 0);
     const bool many = std::any_of(passes_.begin(), passes_.end(), [](const pass & p) { return p.many; });
     forms_.resize(many ? 3 * size_t(n_forms(n_rows_max_)) * form_bytes_ + 64 : 0);
-    const size_t looks = group * size_t(many ? rows_at_once : 1);
+    const int64_t at_once = group_ * (many ? rows_at_once : n_own_);                // of one head, as one piece of work
+    const int64_t n_asked = many ? at_once * n_threads : n_rows_max_ * hp_.n_head;
+    scores_stride_ = (n_live_ + 2 * n_seen_blocks() + 15) / 16 * 16;
+    scores_.resize(size_t(n_asked * scores_stride_));
+    asked_.resize(size_t(n_asked) * asked_bytes_ + 64);
     memory_.resize(size_t(n_threads));
     for (thread_memory & m : memory_) {
         m.normed.resize(size_t(n_wide));
         m.turns.resize(rows * hd);
-        m.queries.resize(hd);
-        m.scores.resize(looks * size_t(n_context_));
-        m.looked.resize(looks * hd);
+        m.query.resize(hd);
+        m.weights.resize(size_t(at_once * gathered_heads_ * n_live_));
+        m.gathered.resize(size_t(at_once * gathered_heads_) * hd);
         m.local.resize(2 * rows * size_t(max_piece_rows));
         m.forms.resize(3 * size_t(n_forms(n_own_)) * form_bytes_ + 64);
-        m.ready.resize(looks * ready_bytes_ + 64);
     }
 }
 
 size_t stack_node::n_bytes() const {
-    size_t n = forms_.size() + choices_.size() * sizeof(choice);
-    for (const std::vector<float> * v : {&in_, &x_, &q_, &k_, &v_, &y_, &h_, &logits_, &sum_, &routes_, &opens_, &mixed_}) {
+    size_t n = forms_.size() + asked_.size() + choices_.size() * sizeof(choice);
+    for (const std::vector<float> * v : {&in_, &x_, &q_, &k_, &v_, &y_, &h_, &logits_, &sum_, &routes_, &opens_, &mixed_, &scores_}) {
         n += v->size() * sizeof(float);
     }
     for (const thread_memory & m : memory_) {
-        for (const std::vector<float> * v : {&m.normed, &m.turns, &m.queries, &m.scores, &m.looked, &m.local}) {
+        for (const std::vector<float> * v : {&m.normed, &m.turns, &m.query, &m.weights, &m.gathered, &m.local}) {
             n += v->size() * sizeof(float);
         }
-        n += m.forms.size() + m.ready.size();
+        n += m.forms.size();
     }
     return n;
 }
@@ -185,7 +199,7 @@ void stack_node::compute(ggml_tensor *, int thread, int n_threads, void * self) 
 
 void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends, ggml_tensor * x, const kv_inputs & in, ggml_tensor * head,
                         const std::vector<ggml_tensor *> & each) {
-    std::shared_ptr<stack_node> node(new stack_node(g, blocks, ends, in.n));
+    std::shared_ptr<stack_node> node(new stack_node(g, blocks, ends, in.n, in.n_kv));
     node->add_pass(head, in.n, -1, false);
     for (ggml_tensor * one : each) {
         pass & p = node->passes_[0];
@@ -225,7 +239,7 @@ void stack_node::copy_sum(ggml_tensor * dst, int thread, int, void * self) {
 
 void stack_node::chain(graph & g, const stack & blocks, const stack_ends & ends, const stack_chain & chain, ggml_tensor * first, ggml_tensor * id0,
                        ggml_tensor * uniforms, ggml_tensor * params, ggml_tensor ** ids, ggml_tensor ** sum) {
-    std::shared_ptr<stack_node> node(new stack_node(g, blocks, ends, 2));
+    std::shared_ptr<stack_node> node(new stack_node(g, blocks, ends, 2, 0));
     node->chain_ = chain;
     const int64_t n_passes = int64_t(chain.heads.size());
     for (int64_t k = 0; k < n_passes; k++) {

@@ -6,6 +6,7 @@
 
 #include "blocks/cpu_product.h"
 #include "blocks/stack.h"
+#include "kernels/attend.h"
 #include "kernels/team.h"
 
 #include <algorithm>
@@ -50,9 +51,12 @@ class stack_node : public team_work {
   private:
     static constexpr int64_t own_rows = 8;      // up to so many, each thread makes the forms of rows for itself
     static constexpr int64_t rows_at_once = 8;  // of a pass with more: in a piece of making forms, and of attention
-    static constexpr int64_t keys_at_once = 64, values_at_once = 8;
+    static constexpr int64_t positions_at_once = 16;  // of each head's keys, which lie side by side
 
-    enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_route, stage_choose, stage_experts, stage_mix, stage_head, stage_draw, stage_each };
+    enum stage {
+        stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_keep_ask, stage_attend, stage_see, stage_gather, stage_out, stage_gate,
+        stage_down, stage_route, stage_choose, stage_experts, stage_mix, stage_head, stage_draw, stage_each
+    };
 
     struct layer_products {
         cpu_product q, k, v, o, gate, up, down;         // with experts, these of the one that every row takes, if any
@@ -85,13 +89,16 @@ class stack_node : public team_work {
 
     struct row_place { int64_t lane, at, seen; int32_t position; };
 
+    // Rows of a lane and the heads that share keys: their queries and scores, one after the other from `first` on.
+    struct look { int64_t row, n_rows, head_kv, first; };
+
     struct thread_memory {
-        std::vector<float> normed, turns, queries, scores, looked, local;
-        std::vector<char>  forms, ready;   // rows of x as up to three kernels want them; of queries and weights of values
+        std::vector<float> normed, turns, query, weights, gathered, local;
+        std::vector<char>  forms;   // rows of x as up to three kernels want them
         int64_t prepared[3] = {-1, -1, -1}, turned = -1, serial = 0;
     };
 
-    stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n);
+    stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n, int64_t n_live);
     void add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws);
     void reserve(int n_threads);
     static char * aligned(std::vector<char> & v) { return reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(v.data()) + 63) / 64 * 64); }
@@ -114,10 +121,20 @@ class stack_node : public team_work {
     void load(int64_t lane_or_row);
     void project(int32_t step, int32_t piece, int thread);
     void qkv(int32_t step, int32_t piece, int thread);
+    look look_of(const pass & p, int64_t which) const;
+    char * asked(int64_t i) { return aligned(asked_) + size_t(i) * asked_bytes_; }
+    float * scores(int64_t i) { return scores_.data() + i * scores_stride_; }
+    int64_t n_seen_blocks() const { return (n_live_ + attend_block - 1) / attend_block; }
     void attend(const step & s, int32_t piece, int thread);
     void attend_many(const step & s, int32_t piece, int thread);
+    void attend_all(const step & s, const look & l, int thread);
+    void keep_and_ask(const step & s, int32_t piece, int thread);
+    void see_blocks(const step & s, int32_t piece);
+    void gather_some(const step & s, int32_t piece, int thread);
     void keep(const step & s, int32_t piece, int thread);
-    void attend_rows(const step & s, int64_t row0, int64_t n_rows, int64_t head_kv, thread_memory & m);
+    void ask(const step & s, const look & l, int thread);
+    void see(const step & s, const look & l, int64_t n_heads, int64_t at);
+    void gather(const step & s, const look & l, int64_t n_heads, int64_t channel, int64_t n_channels, int thread);
     void add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x);
     void gate(int32_t step, int32_t piece, int thread);
     static void gate_rows(const cpu_product & gate, const cpu_product & up, int64_t piece, const char * x_gate, const char * x_up,
@@ -136,11 +153,13 @@ class stack_node : public team_work {
     const stack_hparams & hp_;
     stack_ends  ends_;
     stack_chain chain_;
-    int64_t     n_lanes_, n_in_, n_rows_max_, n_own_, n_used_ = 0, n_context_ = 0;  // n_used: experts of a row
+    int64_t     n_lanes_, n_in_, n_rows_max_, n_own_, n_used_ = 0;      // n_used: experts of a row
+    int64_t     n_live_, group_, n_context_ = 0, scores_stride_ = 0;   // n_live: positions of the cache to look at; group: heads that share keys
+    int64_t     seen_at_once_ = 1, gathered_heads_ = 1, n_cuts_ = 1;   // of a piece: blocks, heads; pieces of a head's channels
     cpu_product     proj_;
     std::vector<layer_products> layers_;
     std::vector<ggml_tensor *>  keys_, values_;
-    matvec      of_keys_{}, of_values_{};
+    attend_kernel attend_{};
     std::vector<pass>   passes_;
     std::vector<step>   steps_;
     std::vector<float>  periods_;
@@ -148,8 +167,10 @@ class stack_node : public team_work {
     std::vector<float>  routes_, opens_, mixed_;                       // [n_rows][n_expert], [n_rows], [n_rows][n_used][n_ff]
     std::vector<choice> choices_;                                      // [n_rows][n_used]
     std::vector<char>   forms_;                                        // of a pass of many rows, by slot
+    std::vector<char>   asked_;                                        // queries as keys want them
+    std::vector<float>  scores_;                                       // of each, then the maxima and sums of its blocks
     std::vector<thread_memory> memory_;
-    size_t      form_bytes_ = 0, ready_bytes_ = 0;
+    size_t      form_bytes_ = 0, asked_bytes_ = 0;
     ggml_tensor *dst_ = nullptr;
     team        team_;
 };

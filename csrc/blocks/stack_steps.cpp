@@ -16,6 +16,9 @@ void stack_node::piece(int32_t step, int32_t piece, int thread) {
         case stage_proj:   return project(step, piece, thread);
         case stage_qkv:    return qkv(step, piece, thread);
         case stage_keep:   return keep(s, piece, thread);
+        case stage_keep_ask: return keep_and_ask(s, piece, thread);
+        case stage_see:    return see_blocks(s, piece);
+        case stage_gather:    return gather_some(s, piece, thread);
         case stage_attend: return (passes_[size_t(s.pass)].many ? attend_many(s, piece, thread) : attend(s, piece, thread));
         case stage_out:    return add_product(step, piece, thread, layers_[size_t(s.layer)].o, y_.data());
         case stage_gate:   return gate(step, piece, thread);

@@ -68,4 +68,9 @@ cpu_variant cpu_kernels() {
     return chosen;
 }
 
+bool cpu_at_least(cpu_variant least) {
+    const cpu_variant v = cpu_kernels();
+    return v == least || (v != cpu_variant::scalar && v != cpu_variant::neon && v > least);
+}
+
 } // namespace omni

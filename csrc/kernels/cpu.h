@@ -19,6 +19,7 @@ enum class cpu_variant : int32_t {
 // The best one here, or the one that $PYOMNI_CPU_VARIANT names where this CPU runs it: what a test compares against.
 cpu_variant  cpu_kernels();
 bool         cpu_runs(cpu_variant v);
+bool         cpu_at_least(cpu_variant least);  // of x86's: whether kernels for it run here, as asked
 const char * cpu_variant_name(cpu_variant v);
 
 } // namespace omni

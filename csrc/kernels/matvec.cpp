@@ -3,6 +3,7 @@
 
 #include "core/backends.h"
 #include "kernels/cpu.h"
+#include "kernels/fused.h"
 #include "kernels/panel.h"
 
 #include "ggml.h"
@@ -87,11 +88,6 @@ void any_multiply(int32_t type, const char * w, size_t w_stride, int64_t n_rows,
     }
 }
 
-bool at_least(cpu_variant least) {
-    const cpu_variant v = cpu_kernels();
-    return v == least || (v != cpu_variant::scalar && v != cpu_variant::neon && v > least);
-}
-
 } // namespace
 
 matvec matvec_scalar(int32_t type) {
@@ -106,7 +102,7 @@ matvec matvec_scalar(int32_t type) {
 matvec find_matvec(int32_t type, int64_t n_in) {
     matvec m = {type, 1, nullptr, nullptr, nullptr};
     using maker = matvec (*)(int32_t);
-    const bool wide = at_least(cpu_variant::avx512), avx2 = at_least(cpu_variant::avx2);
+    const bool wide = cpu_at_least(cpu_variant::avx512), avx2 = cpu_at_least(cpu_variant::avx2);
     // Elsewhere ggml's dot products are made for the CPU; ours for any are the twin that a test compares.
     const bool scalar = cpu_kernels() == cpu_variant::scalar;
     const std::pair<bool, maker> makers[] = {{wide, panel_avx512}, {wide, matvec_avx512}, {avx2, panel_avx2},
@@ -129,14 +125,33 @@ matvec ggml_matvec(int32_t type, int64_t n_in) {
     return able ? matvec{type, 1, any_bytes, any_ready, any_multiply} : matvec{type, 1, nullptr, nullptr, nullptr};
 }
 
+// The numbers of exp_avx2, one by one.
+static float exp_of(float x) {
+    const float v = std::max(std::min(x, 88.3762589f), -87.3365402f);
+    if (!(x == x)) {
+        return x;
+    }
+    const float n = std::nearbyint(v * 1.44269504f);
+    const float r = fused(-n, -2.12194440e-4f, fused(-n, 0.693359375f, v));
+    float p = 1.9875691500e-4f;
+    for (float c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}) {
+        p = fused(p, r, c);
+    }
+    p = fused(p, r * r, r + 1.0f);
+    const uint32_t bits = uint32_t(int32_t(n) + 127) << 23;
+    float power;
+    std::memcpy(&power, &bits, sizeof(power));
+    return x < -87.3365402f ? 0.0f : x > 88.7228394f ? INFINITY : p * power;
+}
+
 void exp_scalar(const float * x, float top, float * out, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        out[i] = std::exp(x[i] - top);
+        out[i] = exp_of(x[i] - top);
     }
 }
 
-static void exp_row(const float * x, float top, float * out, int64_t n) {
-    static const bool wide = at_least(cpu_variant::avx2);
+void exp_row(const float * x, float top, float * out, int64_t n) {
+    static const bool wide = cpu_at_least(cpu_variant::avx2);
     (wide ? exp_avx2 : exp_scalar)(x, top, out, n);
 }
 

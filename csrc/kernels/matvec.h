@@ -38,7 +38,8 @@ matvec matvec_scalar(int32_t type);
 matvec matvec_avx2(int32_t type);
 matvec matvec_avx512(int32_t type);
 
-// out[i] = exp(x[i] - top), on AVX2 where there is.
+// out[i] = exp(x[i] - top), within two units in the last place and of the same bits on every CPU.
+void exp_row(const float * x, float top, float * out, int64_t n);
 void exp_scalar(const float * x, float top, float * out, int64_t n);
 void exp_avx2(const float * x, float top, float * out, int64_t n);
 
