@@ -29,8 +29,11 @@ bool stack_node::covers(const graph & g, const stack & blocks, const std::vector
         if (!std::all_of(all.begin(), all.end(), [&](const ggml_tensor * w) { return cpu_product::serves(w, many); })) {
             return false;
         }
-        if (!find_attend(kv, hp.head_dim).look || (hp.moe && ggml_is_quantized(kv)) || !l.attn.q_norm || !l.attn.k_norm) {
+        if (!find_attend(kv, hp.head_dim).look || !l.attn.q_norm || !l.attn.k_norm) {
             return false;
+        }
+        if (hp.moe && kv != GGML_TYPE_F32) {
+            return false;  // ggml rounds a query as it rounds keys, and many rows of experts go its way
         }
     }
     return std::all_of(matrices.begin(), matrices.end(), [&](const ggml_tensor * w) { return cpu_product::serves(w, many); });

@@ -1,13 +1,13 @@
 #include "core/backends.h"
 
 #include "core/error.h"
+#include "core/library.h"
 #include "core/log.h"
 
 #include <cstring>
 #if defined(GGML_BACKEND_DL)
 #include <algorithm>
 #include <cstdlib>
-#include <dlfcn.h>
 #include <filesystem>
 #include <vector>
 #endif
@@ -24,8 +24,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string prefix = "libpyomni-ggml-";
-const std::string suffix = ".so";
+const std::string prefix = library_prefix, suffix = library_suffix;
 
 struct variant {
     std::string name;
@@ -39,11 +38,11 @@ struct loaded {
 };
 
 fs::path folder() {
-    Dl_info info{};
-    if (!dladdr(reinterpret_cast<const void *>(&backends_load), &info) || !info.dli_fname) {
+    const fs::path module = module_folder();
+    if (module.empty()) {
         fail(OMNI_ERROR_INTERNAL, "the path of the compiled module is not known, so its libraries cannot be found");
     }
-    return fs::absolute(info.dli_fname).parent_path() / "lib";
+    return module / "lib";
 }
 
 // What lies between prefix and suffix in the names of the folder's libraries, sorted: "base", "cpu-haswell", "cuda".
@@ -63,13 +62,13 @@ std::vector<std::string> libraries(const fs::path & dir) {
 
 // A variant's score is a function compiled for any CPU: it says 0 where the rest of the library would not run.
 int score_of(const fs::path & path) {
-    void * library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void * library = library_open(path);
     if (!library) {
         return 0;
     }
-    auto score = reinterpret_cast<int (*)()>(dlsym(library, "ggml_backend_score"));
+    auto score = reinterpret_cast<int (*)()>(library_function(library, "ggml_backend_score"));
     const int found = score ? score() : 1;
-    dlclose(library);
+    library_close(library);
     return found;
 }
 
@@ -92,7 +91,7 @@ loaded load() {
         if (name.compare(0, 4, "cpu-") == 0) {
             variants.push_back({name.substr(4), score_of(path)});
         } else if (name != "base") {
-            ggml_backend_load(path.c_str());  // an add-on's; one that does not load is a line in the log
+            ggml_backend_load(path.u8string().c_str());  // an add-on's; one that does not load is a line in the log
         }
     }
     const char * asked = std::getenv("PYOMNI_CPU_VARIANT");
@@ -109,7 +108,7 @@ loaded load() {
         }
     }
     if (!best) {
-        fail(OMNI_ERROR_UNSUPPORTED, "'%s' has no library that runs on this CPU, expected one named %scpu-...%s", dir.c_str(),
+        fail(OMNI_ERROR_UNSUPPORTED, "'%s' has no library that runs on this CPU, expected one named %scpu-...%s", dir.u8string().c_str(),
              prefix.c_str(), suffix.c_str());
     }
     if (best->score <= 0) {
@@ -118,14 +117,14 @@ loaded load() {
     }
     l.name = best->name;
     const fs::path path = dir / (prefix + "cpu-" + l.name + suffix);
-    void * library = ggml_backend_load(path.c_str()) ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
+    void * library = ggml_backend_load(path.u8string().c_str()) ? library_open(path) : nullptr;
     if (!library) {
-        fail(OMNI_ERROR_INTERNAL, "'%s' could not be loaded", path.c_str());
+        fail(OMNI_ERROR_INTERNAL, "'%s' could not be loaded", path.u8string().c_str());
     }
     const char * traits = OMNI_NAME(ggml_get_type_traits_cpu);
-    l.traits = reinterpret_cast<decltype(l.traits)>(dlsym(library, traits));
+    l.traits = reinterpret_cast<decltype(l.traits)>(library_function(library, traits));
     if (!l.traits) {
-        fail(OMNI_ERROR_INTERNAL, "'%s' has no function '%s'", path.c_str(), traits);
+        fail(OMNI_ERROR_INTERNAL, "'%s' has no function '%s'", path.u8string().c_str(), traits);
     }
     return l;
 }

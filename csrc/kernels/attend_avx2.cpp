@@ -44,7 +44,7 @@ struct v256 {
     }
     static vi spread_pair(const int16_t * q) {
         int32_t v;
-        __builtin_memcpy(&v, q, sizeof(v));
+        memcpy(&v, q, sizeof(v));
         return _mm256_set1_epi32(v);
     }
     static vi add_products(vi sum, vi a, vi b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }

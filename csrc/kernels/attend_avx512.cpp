@@ -45,7 +45,7 @@ struct v512 {
     }
     static vi spread_pair(const int16_t * q) {
         int32_t v;
-        __builtin_memcpy(&v, q, sizeof(v));
+        memcpy(&v, q, sizeof(v));
         return _mm512_set1_epi32(v);
     }
     static vi add_products(vi sum, vi a, vi b) { return _mm512_dpwssd_epi32(sum, a, b); }

@@ -4,6 +4,8 @@
 
 #include "kernels/attend.h"
 
+#include <string.h>
+
 #include "ggml.h"
 
 namespace {
@@ -140,7 +142,7 @@ template <class V> void mix_group(const char * v, size_t stride, long n, long n_
     for (long p = 0; p < n; p++) {
         const char * row = v + size_t(p) * stride;
         for (long b = 0; b < n_blocks; b++) {
-            __builtin_memcpy(halves[b] + p, row + b * q8_0_bytes, 2);
+            memcpy(halves[b] + p, row + b * q8_0_bytes, 2);
         }
         for (long at = 0; at < n_blocks * q8_0_bytes; at += 64) {
             V::fetch(row + group * stride + at);
@@ -182,7 +184,7 @@ template <class V> void mix_q8_0(const char * v, size_t v_stride, int64_t n, int
 // least_weight as what |c|'s bits say: no number is larger than any.
 inline float whole_inverse(uint32_t most, float * one) {
     float top;
-    __builtin_memcpy(&top, &most, sizeof(top));
+    memcpy(&top, &most, sizeof(top));
     *one = top / 32767.0f;
     return top < omni::least_weight ? 0.0f : 32767.0f / top;
 }
