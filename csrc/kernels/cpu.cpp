@@ -8,15 +8,18 @@
 namespace omni {
 
 static constexpr cpu_variant all_variants[] = {cpu_variant::avx512_bf16, cpu_variant::avx512, cpu_variant::avx2,
-                                               cpu_variant::neon, cpu_variant::scalar};
+                                               cpu_variant::neon_i8mm, cpu_variant::neon_dotprod, cpu_variant::neon,
+                                               cpu_variant::scalar};
 
 const char * cpu_variant_name(cpu_variant v) {
     switch (v) {
-        case cpu_variant::neon:        return "neon";
-        case cpu_variant::avx2:        return "avx2";
-        case cpu_variant::avx512:      return "avx512";
-        case cpu_variant::avx512_bf16: return "avx512_bf16";
-        case cpu_variant::scalar:      break;
+        case cpu_variant::neon:         return "neon";
+        case cpu_variant::neon_dotprod: return "neon_dotprod";
+        case cpu_variant::neon_i8mm:    return "neon_i8mm";
+        case cpu_variant::avx2:         return "avx2";
+        case cpu_variant::avx512:       return "avx512";
+        case cpu_variant::avx512_bf16:  return "avx512_bf16";
+        case cpu_variant::scalar:       break;
     }
     return "scalar";
 }
@@ -37,8 +40,8 @@ bool cpu_runs(cpu_variant v) {
         case cpu_variant::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
         default:                       return false;
     }
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
-    return v == cpu_variant::neon;
+#elif defined(__aarch64__)
+    return arm_runs(v);
 #else
     return false;
 #endif
@@ -54,12 +57,18 @@ static cpu_variant choose() {
             return v;
         }
     }
-    fail(OMNI_ERROR_ARGUMENT, "PYOMNI_CPU_VARIANT is '%s', expected scalar, neon, avx2, avx512 or avx512_bf16", asked);
+    fail(OMNI_ERROR_ARGUMENT, "PYOMNI_CPU_VARIANT is '%s', expected scalar, neon, neon_dotprod, neon_i8mm, avx2, avx512 or avx512_bf16", asked);
 }
 
 cpu_variant cpu_kernels() {
     static const cpu_variant chosen = choose();
     return chosen;
+}
+
+bool cpu_at_least(cpu_variant least) {
+    const cpu_variant v = cpu_kernels();
+    const auto is_x86 = [](cpu_variant of) { return of >= cpu_variant::avx2; };
+    return v >= least && (least == cpu_variant::scalar || is_x86(v) == is_x86(least));
 }
 
 } // namespace omni
