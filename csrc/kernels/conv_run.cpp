@@ -26,7 +26,7 @@ const conv_kernels * conv_exact() {
     return conv_scalar;
 }
 
-static bool tiles_are_off() {
+[[maybe_unused]] static bool tiles_are_off() {
     const char * asked = std::getenv("PYOMNI_CPU_AMX");
     return asked && std::strcmp(asked, "0") == 0;
 }

@@ -105,7 +105,8 @@ matvec find_matvec(int32_t type, int64_t n_in) {
     const std::pair<v, maker> makers[] = {
         {v::avx512, panel_avx512}, {v::avx512, matvec_avx512},
         {v::avx2, panel_avx2},     {v::avx2, matvec_avx2},
-        {v::neon_i8mm, panel_neon_i8mm}, {v::neon_dotprod, panel_neon_dotprod}, {v::neon, panel_neon}, {v::neon, matvec_neon},
+        {v::neon_i8mm, panel_neon_i8mm}, {v::neon_dotprod, panel_neon_dotprod},
+        {v::neon, panel_neon},     {v::neon, matvec_neon},
         {v::scalar, panel_scalar}, {v::scalar, matvec_scalar},
     };
     for (const auto & [least, make] : makers) {
