@@ -67,7 +67,6 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
     const form shape(f, n_in);
     constexpr bool minima = TYPE == GGML_TYPE_Q4_K || TYPE == GGML_TYPE_Q5_K, whole = minima || TYPE == GGML_TYPE_Q6_K;  // groups
     constexpr long block = TYPE == GGML_TYPE_Q6_K ? 16 : 32, per_unit = 256 / block;
-    constexpr bool minima = TYPE == GGML_TYPE_Q4_K || TYPE == GGML_TYPE_Q5_K;
     alignas(64) float scale[16 * V::lanes], least[8 * V::lanes];
     vf acc[N];
 #pragma GCC unroll 4
