@@ -7,7 +7,7 @@
 namespace {
 
 struct products {
-    static constexpr long max_rows = 4;  // of two registers: 4 sums, 4 results, weights, x and two products: 22 of 32
+    static constexpr long max_rows = 4;  // of two registers: 4 sums, 4 results, weights; x, one of its lanes, two products: 25 of 32
 
     // Two products are at most 2 * 128 * 127, which 16 bits hold.
     static int32x4_t add(int32x4_t sum, int32x4_t a, int32x4_t b) {
@@ -15,6 +15,7 @@ struct products {
         const int16x8_t low = vmull_s8(vget_low_s8(p), vget_low_s8(q)), high = vmull_high_s8(p, q);
         return vpadalq_s16(sum, vpaddq_s16(low, high));
     }
+    template <int LANE> static int32x4_t add_lane(int32x4_t sum, int32x4_t a, int32x4_t b) { return add(sum, a, vdupq_laneq_s32(b, LANE)); }
 };
 
 } // namespace

@@ -7,7 +7,7 @@
 
 namespace {
 
-// Dot::add(sum, a, b): to each of four sums, the products of four signed bytes.
+// Dot::add(sum, a, b): to each of four sums, the products of four signed bytes. Dot::add_lane<n>: b's lane n for all of them.
 template <class Dot> struct v128_pair {
     struct vf {
         float32x4_t low, high;
@@ -16,13 +16,37 @@ template <class Dot> struct v128_pair {
         int32x4_t low, high;
     };
     static constexpr long lanes = 8, max_rows = Dot::max_rows, few = 2;
-    static constexpr bool unsigned_only = false, matrices = false;
+    static constexpr bool unsigned_only = false, own_products = true;
 
     template <bool> struct weights {  // of at most 7 bits where they are unsigned, so all are signed
         vi w;
         explicit weights(vi w) : w(w) {}
         vi dot(vi sum, vi x) const { return {Dot::add(sum.low, w.low, x.low), Dot::add(sum.high, w.high, x.high)}; }
     };
+
+    template <int LANE, long R> [[gnu::always_inline]] static void column(const uint8_t * w, const int32x4_t (&x)[R], vi (&sum)[R]) {
+        const vi wv = load(w);
+#pragma GCC unroll 8
+        for (long r = 0; r < R; r++) {
+            sum[r] = {Dot::template add_lane<LANE>(sum[r].low, wv.low, x[r]), Dot::template add_lane<LANE>(sum[r].high, wv.high, x[r])};
+        }
+    }
+    // Four columns a turn, of which x is loaded at once. Unrolled further, compilers load so far ahead that sums are spilled.
+    template <long R, long G> [[gnu::always_inline]] static void multiply(const uint8_t * w, const char * x, size_t x_stride, vi (&sum)[R]) {
+        constexpr long bytes = lanes * 4;
+#pragma GCC unroll 1
+        for (long g = 0; g < G; g += 4, w += 4 * bytes, x += 16) {
+            int32x4_t four[R];
+#pragma GCC unroll 8
+            for (long r = 0; r < R; r++) {
+                four[r] = ints(load_16(x + size_t(r) * x_stride));
+            }
+            column<0>(w, four, sum);
+            column<1>(w + bytes, four, sum);
+            column<2>(w + 2 * bytes, four, sum);
+            column<3>(w + 3 * bytes, four, sum);
+        }
+    }
 
     static vi both(int32x4_t v) { return {v, v}; }
     static vi both(int32_t v) { return both(vdupq_n_s32(v)); }

@@ -7,10 +7,13 @@
 namespace {
 
 struct products {
-    static constexpr long max_rows = 6;  // of two registers: 6 sums, 6 results, weights and x: 28 of 32
+    static constexpr long max_rows = 5;  // of two registers: 5 sums, 5 results, weights; x: 27 of 32
 
     static int32x4_t add(int32x4_t sum, int32x4_t a, int32x4_t b) {
         return vdotq_s32(sum, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b));
+    }
+    template <int LANE> static int32x4_t add_lane(int32x4_t sum, int32x4_t a, int32x4_t b) {
+        return vdotq_laneq_s32(sum, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b), LANE);
     }
 };
 

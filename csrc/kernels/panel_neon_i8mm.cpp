@@ -7,7 +7,7 @@
 namespace {
 
 struct products {
-    static constexpr long max_rows = 6;  // 12 results, 12 sums, weights and x: 29 registers of 32
+    static constexpr long max_rows = 4;  // 8 results, 8 sums and what they begin with, weights, x: 25 registers of 32
 
     static int32x4_t add(int32x4_t sum, int32x4_t a, int32x4_t b) {
         return vdotq_s32(sum, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b));
@@ -17,8 +17,6 @@ struct products {
 // An instruction multiplies 8 numbers of two outputs with those of two rows of x; the last of an odd number of rows goes
 // twice, and counts once.
 struct v128_matrices : v128_pair<products> {
-    static constexpr bool matrices = true;
-
     static int8x16_t two_rows(const char * a, const char * b) {
         return vcombine_s8(vld1_s8(reinterpret_cast<const int8_t *>(a)), vld1_s8(reinterpret_cast<const int8_t *>(b)));
     }
@@ -33,7 +31,7 @@ struct v128_matrices : v128_pair<products> {
                 part[r][j] = vdupq_n_s32(0);
             }
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 1
         for (long g = 0; g < G; g += 2, w += 2 * lanes * 4, x += 8) {
             const vi a = load(w), b = load(w + lanes * 4);
             const int8x16_t wide[4] = {

@@ -46,7 +46,7 @@ template <class V, long R, long G, bool MINIMA, bool SIGNED> void tile(const pan
         for (long r = 0; r < R; r++) {
             sum[r] = V::spread_int(at + size_t(r) * t.x_stride + t.n * 4);
         }
-        if constexpr (V::matrices) {
+        if constexpr (V::own_products) {
             V::template multiply<R, G>(w, x, t.x_stride, sum);
         } else {
             multiply_block<V, R, G, SIGNED>(w, x, t.x_stride, sum);
