@@ -31,7 +31,7 @@ template <class Dot> struct v128_pair {
             sum[r] = {Dot::template add_lane<LANE>(sum[r].low, wv.low, x[r]), Dot::template add_lane<LANE>(sum[r].high, wv.high, x[r])};
         }
     }
-    // Four columns a turn, of which x is loaded at once. Unrolled further, compilers load so far ahead that sums are spilled.
+    // Four columns a turn, of which x is loaded at once. Unrolled further, compilers load so far ahead that registers run out.
     template <long R, long G> [[gnu::always_inline]] static void multiply(const uint8_t * w, const char * x, size_t x_stride, vi (&sum)[R]) {
         constexpr long bytes = lanes * 4;
 #pragma GCC unroll 1
