@@ -58,6 +58,7 @@ struct conv_kernels {
 };
 
 // NULL where the compiler cannot make them.
-extern const conv_kernels * const conv_scalar, * const conv_avx2, * const conv_avx512, * const conv_avx512_bf16, * const conv_amx;
+extern const conv_kernels * const conv_scalar, * const conv_avx2, * const conv_avx512, * const conv_avx512_bf16, * const conv_amx,
+    * const conv_neon;
 
 } // namespace omni

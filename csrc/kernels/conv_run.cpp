@@ -15,11 +15,15 @@ const conv_kernels * conv_exact() {
         case cpu_variant::avx512_bf16:
         case cpu_variant::avx512: return conv_avx512 ? conv_avx512 : conv_scalar;
         case cpu_variant::avx2:   return conv_avx2 ? conv_avx2 : conv_scalar;
-        default:                  return conv_scalar;
+        case cpu_variant::neon_i8mm:
+        case cpu_variant::neon_dotprod:
+        case cpu_variant::neon:   return conv_neon ? conv_neon : conv_scalar;
+        case cpu_variant::scalar: break;
     }
+    return conv_scalar;
 }
 
-static bool tiles_are_off() {
+[[maybe_unused]] static bool tiles_are_off() {
     const char * asked = std::getenv("PYOMNI_CPU_AMX");
     return asked && std::strcmp(asked, "0") == 0;
 }

@@ -10,7 +10,9 @@ namespace omni {
 
 enum class cpu_variant : int32_t {
     scalar,       // any CPU
-    neon,         // aarch64 with dot products
+    neon,         // any aarch64
+    neon_dotprod, // and dot products of bytes
+    neon_i8mm,    // and products of matrices of bytes
     avx2,         // AVX2, FMA and F16C
     avx512,       // AVX-512 F, BW, DQ, VL and VNNI
     avx512_bf16,  // and BF16 products
@@ -19,7 +21,9 @@ enum class cpu_variant : int32_t {
 // The best one here, or the one that $PYOMNI_CPU_VARIANT names where this CPU runs it: what a test compares against.
 cpu_variant  cpu_kernels();
 bool         cpu_runs(cpu_variant v);
-bool         cpu_at_least(cpu_variant least);  // of x86's: whether kernels for it run here, as asked
+bool         cpu_at_least(cpu_variant v);  // the kernels that run are those of v or of what is built on it
 const char * cpu_variant_name(cpu_variant v);
+
+bool arm_runs(cpu_variant v);  // cpu_runs on aarch64
 
 } // namespace omni

@@ -102,13 +102,16 @@ matvec matvec_scalar(int32_t type) {
 matvec find_matvec(int32_t type, int64_t n_in) {
     matvec m = {type, 1, nullptr, nullptr, nullptr};
     using maker = matvec (*)(int32_t);
-    const bool wide = cpu_at_least(cpu_variant::avx512), avx2 = cpu_at_least(cpu_variant::avx2);
-    // Elsewhere ggml's dot products are made for the CPU; ours for any are the twin that a test compares.
-    const bool scalar = cpu_kernels() == cpu_variant::scalar;
-    const std::pair<bool, maker> makers[] = {{wide, panel_avx512}, {wide, matvec_avx512}, {avx2, panel_avx2},
-                                             {avx2, matvec_avx2},  {scalar, panel_scalar}, {scalar, matvec_scalar}};
-    for (const auto & [here, make] : makers) {
-        if (here && !m.multiply) {
+    using v = cpu_variant;
+    const std::pair<v, maker> makers[] = {
+        {v::avx512, panel_avx512}, {v::avx512, matvec_avx512},
+        {v::avx2, panel_avx2},     {v::avx2, matvec_avx2},
+        {v::neon_i8mm, panel_neon_i8mm}, {v::neon_dotprod, panel_neon_dotprod},
+        {v::neon, panel_neon},     {v::neon, matvec_neon},
+        {v::scalar, panel_scalar}, {v::scalar, matvec_scalar},
+    };
+    for (const auto & [least, make] : makers) {
+        if (cpu_at_least(least) && !m.multiply) {
             m = make(type);
         }
     }
@@ -151,8 +154,8 @@ void exp_scalar(const float * x, float top, float * out, int64_t n) {
 }
 
 void exp_row(const float * x, float top, float * out, int64_t n) {
-    static const bool wide = cpu_at_least(cpu_variant::avx2);
-    (wide ? exp_avx2 : exp_scalar)(x, top, out, n);
+    static const auto row = cpu_at_least(cpu_variant::avx2) ? exp_avx2 : cpu_at_least(cpu_variant::neon) ? exp_neon : exp_scalar;
+    row(x, top, out, n);
 }
 
 void swiglu(const float * gate, const float * up, float * out, int64_t n) {

@@ -37,10 +37,12 @@ void softmax_row(float * x, int64_t n, float scale);
 matvec matvec_scalar(int32_t type);
 matvec matvec_avx2(int32_t type);
 matvec matvec_avx512(int32_t type);
+matvec matvec_neon(int32_t type);
 
 // out[i] = exp(x[i] - top), within two units in the last place and of the same bits on every CPU.
 void exp_row(const float * x, float top, float * out, int64_t n);
 void exp_scalar(const float * x, float top, float * out, int64_t n);
 void exp_avx2(const float * x, float top, float * out, int64_t n);
+void exp_neon(const float * x, float top, float * out, int64_t n);
 
 } // namespace omni

@@ -3,6 +3,7 @@
 
 #if defined(__AVX2__)
 #include "kernels/half.h"
+#include "kernels/matvec_rows.h"
 
 #include "ggml.h"
 
@@ -87,19 +88,10 @@ void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, c
     }
 }
 
-using rows_fn = void (*)(const char *, size_t, int64_t, int64_t, const char *, size_t, float *, int64_t);
-
-// Two rows of x at a time, then the one that is left.
-inline void in_pairs(rows_fn one, rows_fn two, const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x,
-                     size_t x_stride, int64_t n_x, float * y, int64_t y_stride) {
-    for (int64_t i = 0; i < n_x; i += 2) {
-        (i + 1 < n_x ? two : one)(w, w_stride, n_rows, n_in, x + size_t(i) * x_stride, x_stride, y + i * y_stride, y_stride);
-    }
-}
-
 template <int TYPE>
 void float_multiply(int32_t, const char * w, size_t ws, int64_t n, int64_t n_in, const char * x, size_t xs, int64_t n_x, float * y, int64_t ys) {
-    in_pairs(float_rows<1, TYPE>, float_rows<2, TYPE>, w, ws, n, n_in, x, xs, n_x, y, ys);
+    static constexpr rows_fn by_n[] = {float_rows<1, TYPE>, float_rows<2, TYPE>};
+    in_groups(by_n, w, ws, n, n_in, x, xs, n_x, y, ys);
 }
 
 } // namespace

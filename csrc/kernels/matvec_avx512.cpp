@@ -2,6 +2,8 @@
 #include "kernels/matvec.h"
 
 #if defined(__AVX512VNNI__)
+#include "kernels/matvec_rows.h"
+
 #include "ggml.h"
 
 #include <immintrin.h>
@@ -87,20 +89,9 @@ void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, c
     }
 }
 
-using rows_fn = void (*)(const char *, size_t, int64_t, int64_t, const char *, size_t, float *, int64_t);
-
-// Four rows of x at a time, then those that are left.
-inline void in_groups(const rows_fn * by_n, const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x,
-                      size_t x_stride, int64_t n_x, float * y, int64_t y_stride) {
-    for (int64_t i = 0; i < n_x; i += 4) {
-        const int64_t n = n_x - i < 4 ? n_x - i : 4;
-        by_n[n - 1](w, w_stride, n_rows, n_in, x + size_t(i) * x_stride, x_stride, y + i * y_stride, y_stride);
-    }
-}
-
 template <int TYPE>
 void float_multiply(int32_t, const char * w, size_t ws, int64_t n, int64_t n_in, const char * x, size_t xs, int64_t n_x, float * y, int64_t ys) {
-    static const rows_fn by_n[] = {float_rows<1, TYPE>, float_rows<2, TYPE>, float_rows<3, TYPE>, float_rows<4, TYPE>};
+    static constexpr rows_fn by_n[] = {float_rows<1, TYPE>, float_rows<2, TYPE>, float_rows<3, TYPE>, float_rows<4, TYPE>};
     in_groups(by_n, w, ws, n, n_in, x, xs, n_x, y, ys);
 }
 

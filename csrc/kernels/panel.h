@@ -24,5 +24,8 @@ panel_format panel_format_of(int32_t type);  // unit 0: this type has no panels
 matvec panel_scalar(int32_t type);
 matvec panel_avx2(int32_t type);
 matvec panel_avx512(int32_t type);
+matvec panel_neon(int32_t type);
+matvec panel_neon_dotprod(int32_t type);
+matvec panel_neon_i8mm(int32_t type);
 
 } // namespace omni

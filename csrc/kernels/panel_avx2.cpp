@@ -13,7 +13,7 @@ struct v256 {
     using vf = __m256;
     using vi = __m256i;
     static constexpr long lanes = 8, max_rows = 4, few = 2;  // 4 sums, 4 results, weights and what a product takes: of 16 registers
-    static constexpr bool more = false, unsigned_only = false;
+    static constexpr bool unsigned_only = false, own_products = false;
 
     // Pairs of unsigned times signed bytes, summed up by fours: sizes of at most 128 and 127, so no pair saturates.
     template <bool SIGNED> struct weights {

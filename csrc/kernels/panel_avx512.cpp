@@ -13,7 +13,7 @@ struct v512 {
     using vf = __m512;
     using vi = __m512i;
     static constexpr long lanes = 16, max_rows = 12, few = 2;  // 12 sums, 12 results, weights and scales: 27 of 32 registers
-    static constexpr bool more = true, unsigned_only = true;
+    static constexpr bool unsigned_only = true, own_products = false;
 
     template <bool> struct weights {
         vi w;

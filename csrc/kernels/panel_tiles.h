@@ -17,6 +17,19 @@ struct tile_job {
     bool    first;       // of the chunks
 };
 
+// sum[r] += the products of a block's numbers, four of each output at a time.
+template <class V, long R, long G, bool SIGNED>
+[[gnu::always_inline]] inline void multiply_block(const uint8_t * w, const char * x, size_t x_stride, typename V::vi (&sum)[R]) {
+#pragma GCC unroll 8
+    for (long g = 0; g < G; g++, w += V::lanes * 4, x += 4) {
+        const typename V::template weights<SIGNED> wg(V::load(w));
+#pragma GCC unroll 16
+        for (long r = 0; r < R; r++) {
+            sum[r] = wg.dot(sum[r], V::spread_int(x + size_t(r) * x_stride));
+        }
+    }
+}
+
 template <class V, long R, long G, bool MINIMA, bool SIGNED> void tile(const panel<V> & p, const tile_job & t) {
     using vf = typename V::vf;
     using vi = typename V::vi;
@@ -33,14 +46,13 @@ template <class V, long R, long G, bool MINIMA, bool SIGNED> void tile(const pan
         for (long r = 0; r < R; r++) {
             sum[r] = V::spread_int(at + size_t(r) * t.x_stride + t.n * 4);
         }
-#pragma GCC unroll 8
-        for (long g = 0; g < G; g++, w += V::lanes * 4, x += 4) {
-            const typename V::template weights<SIGNED> wg(V::load(w));
-#pragma GCC unroll 16
-            for (long r = 0; r < R; r++) {
-                sum[r] = wg.dot(sum[r], V::spread_int(x + size_t(r) * t.x_stride));
-            }
+        if constexpr (V::own_products) {
+            V::template multiply<R, G>(w, x, t.x_stride, sum);
+        } else {
+            multiply_block<V, R, G, SIGNED>(w, x, t.x_stride, sum);
         }
+        w += G * V::lanes * 4;
+        x += G * 4;
         const vf scale = V::load(p.scale + b * V::lanes);
 #pragma GCC unroll 16
         for (long r = 0; r < R; r++) {
@@ -62,12 +74,15 @@ template <class V, long R, long G, bool MINIMA, bool SIGNED> void tile(const pan
 
 template <class V> using tile_fn = void (*)(const panel<V> &, const tile_job &);
 
+// n, or 1 where tiles are not that high.
+template <class V> constexpr long rows_of(long n) { return n <= V::max_rows ? n : 1; }
+
 template <class V, long G, bool MINIMA, bool SIGNED> tile_fn<V> tile_of(long n) {
     static const tile_fn<V> by_rows[] = {
         tile<V, 1, G, MINIMA, SIGNED>, tile<V, 2, G, MINIMA, SIGNED>, tile<V, 3, G, MINIMA, SIGNED>, tile<V, 4, G, MINIMA, SIGNED>,
-        tile<V, V::more ? 5 : 1, G, MINIMA, SIGNED>, tile<V, V::more ? 6 : 1, G, MINIMA, SIGNED>, tile<V, V::more ? 7 : 1, G, MINIMA, SIGNED>,
-        tile<V, V::more ? 8 : 1, G, MINIMA, SIGNED>, tile<V, V::more ? 9 : 1, G, MINIMA, SIGNED>, tile<V, V::more ? 10 : 1, G, MINIMA, SIGNED>,
-        tile<V, V::more ? 11 : 1, G, MINIMA, SIGNED>, tile<V, V::more ? 12 : 1, G, MINIMA, SIGNED>};
+        tile<V, rows_of<V>(5), G, MINIMA, SIGNED>, tile<V, rows_of<V>(6), G, MINIMA, SIGNED>, tile<V, rows_of<V>(7), G, MINIMA, SIGNED>,
+        tile<V, rows_of<V>(8), G, MINIMA, SIGNED>, tile<V, rows_of<V>(9), G, MINIMA, SIGNED>, tile<V, rows_of<V>(10), G, MINIMA, SIGNED>,
+        tile<V, rows_of<V>(11), G, MINIMA, SIGNED>, tile<V, rows_of<V>(12), G, MINIMA, SIGNED>};
     return by_rows[n - 1];
 }
 

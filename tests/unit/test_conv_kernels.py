@@ -20,12 +20,12 @@ from pyomni.verify import toy_code2wav
 
 ROOT = Path(__file__).resolve().parents[2]
 #: From the plainest to the best; a machine runs all up to its own.
-VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16")
-HERE = (
-    VARIANTS[: VARIANTS.index(build_about()["kernels"]) + 1]
-    if build_about()["kernels"] in VARIANTS
-    else (build_about()["kernels"],)
+VARIANTS = (
+    ("scalar", "avx2", "avx512", "avx512_bf16"),
+    ("scalar", "neon", "neon_dotprod", "neon_i8mm"),
 )
+BEST = build_about()["kernels"]
+HERE = next(of[: of.index(BEST) + 1] for of in VARIANTS if BEST in of)
 
 Results = dict[str, npt.NDArray[np.float32]]
 

@@ -39,7 +39,8 @@ CPP_LAYERS = ("core", "kernels", "blocks", "components", "verbs", "api.cpp")
 CPP_FACE = {"omni.h", "omni_api.h"}  # the C types, which every layer may name
 CPP_EXTERNAL = re.compile(r"(ggml[\w-]*|gguf)\.h")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)  # where a formula's source may be cited
-VARIANT = re.compile(r"_(avx2|avx512|avx512_bf16|neon)$")  # a kernel's file for one instruction set
+# a kernel's file for one instruction set
+VARIANT = re.compile(r"_(avx2|avx512|avx512_bf16|amx|neon|neon_dotprod|neon_i8mm)$")
 MODEL_NAMES = re.compile(r"talker|thinker|predictor|codec|qwen", re.IGNORECASE)
 
 

@@ -6,7 +6,6 @@ Once for each variant of the kernels that this machine runs, in a process of its
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +20,9 @@ from pyomni._binding import Device, Model
 from pyomni.components.lm import DecoderLM
 from pyomni.errors import UnsupportedModel
 
-VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16", "neon")
+VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16", "neon", "neon_dotprod", "neon_i8mm")
 TYPES = ("f32", "f16", "bf16", "q8_0", "q5_k", "q4_k")
 PANELS = ("q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4_nl")  # whose products take any number of rows
-NO_PANELS = platform.machine() not in ("x86_64", "AMD64") and os.environ.get("PYOMNI_CPU_VARIANT") != "scalar"
 # Odd numbers of blocks and heads; rows of whole K blocks only for some; enough weights for several threads.
 SIZES = {
     "hidden": 352,
@@ -130,7 +128,6 @@ def test_many_rows_are_their_twin(whole_blocks: dict[str, Path], kind: str) -> N
         assert off(got.logits, expected.logits) < 3e-2
 
 
-@pytest.mark.skipif(NO_PANELS, reason="this CPU has no kernels whose products take any number of rows")
 @pytest.mark.parametrize("kind", PANELS)
 def test_no_row_knows_how_many_they_are(whole_blocks: dict[str, Path], kind: str) -> None:
     expected = None
