@@ -21,7 +21,7 @@ PYTHON_LAYERS = (
     {"components"},
     {"pipelines"},
     {"convert"},
-    {"hub", "quantize", "toy"},
+    {"hub", "machine", "quantize", "toy"},
     {"api"},
     {"batch", "bench", "compat", "imatrix", "verify"},
     {"doctor", "server"},
