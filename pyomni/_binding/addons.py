@@ -1,4 +1,4 @@
-"""Add-ons: packages of their own that bring a wheel one backend more, ``pyomni-cuda`` and ``pyomni-vulkan``."""
+"""Add-ons, ``pyomni-cuda`` and ``pyomni-vulkan``: packages that bring a wheel one backend more each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Addon:
 def load_addons() -> tuple[Addon, ...]:
     """Load the libraries of the add-ons that are installed, once in a process; return what came of each.
 
-    An add-on is made for one version of pyomni, since its library stands on pyomni's: any other is left alone.
+    An add-on is made for one version of pyomni, since its library stands on pyomni's; another is left alone.
 
     Warns
     -----
@@ -50,8 +50,8 @@ def load_addons() -> tuple[Addon, ...]:
     found = tuple(_loaded(name) for name in ADDONS if importlib.util.find_spec(f"pyomni_{name}"))
     for addon in found:
         if addon.problem:
-            warnings.warn(f"the add-on pyomni-{addon.name} is not used: {addon.problem}", errors.DeviceWarning,
-                          stacklevel=3)  # fmt: skip
+            said = f"the add-on pyomni-{addon.name} is not used: {addon.problem}"
+            warnings.warn(said, errors.DeviceWarning, stacklevel=3)
     return found
 
 

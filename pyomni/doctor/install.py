@@ -138,9 +138,7 @@ def _devices(device: str, threads: int | None) -> Check:
     measured = f"{', '.join([*listed, *picked.problems])}; using {name} with {n} threads: {picked.why}"
     normal = f"a GPU where there is one, at most {cores} threads"
     if picked.problems:
-        means = (
-            "the device or its driver computes something else, is in use, or the library is for other GPUs"
-        )
+        means = "the driver or the memory is bad, the device is full, or the library is for other GPUs"
         return Check("devices", FAIL if device == name else WARN, measured, normal, means, "--device cpu")
     if any(addon.problem for addon in load_addons()):
         means = "an add-on of another version, or a library it needs is not there"

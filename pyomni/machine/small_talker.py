@@ -128,7 +128,7 @@ def _write(path: Path, kind: str) -> dict[str, F64]:
 
 
 def _numpy(w: dict[str, F64], rows: NDArray[np.float32]) -> tuple[F64, F64]:
-    """Run the talker of these weights over rows [n, n_embd]; return the last hidden row [n_embd] and logits [n_vocab]."""
+    """Run rows [n, n_embd] through these weights; return the last hidden row [n_embd], logits [n_vocab]."""
     s = SIZES
     x = rows.astype(np.float64)  # [n, n_embd]
     shared = s["n_head"] // s["n_head_kv"]
