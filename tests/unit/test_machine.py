@@ -22,6 +22,14 @@ CPU = Found("cpu", "cpu", "A processor")
 Machine = Callable[..., None]
 
 
+class Opened(_binding.Device):
+    """A device that is here by name only."""
+
+    def __init__(self, name: str, n_threads: int | None = None) -> None:
+        super().__init__("cpu", n_threads)
+        self.name = name
+
+
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Return a function that gives this machine devices, some of which fail their self-test."""
@@ -91,7 +99,7 @@ def test_the_command_line_says_it_and_goes_on(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["auto.wav", "quiet.wav"]
 
 
-def test_doctor_explains_the_choice(machine: Machine) -> None:
+def test_doctor_explains_the_choice(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(("vulkan0", "software"))
     check = install._devices("auto", 1)
     assert check.status == OK
@@ -104,7 +112,10 @@ def test_doctor_explains_the_choice(machine: Machine) -> None:
     assert check.status == WARN
     assert "'cuda0' failed its self-test: f32" in check.measured
     assert check.measured.endswith("using cpu with 1 threads: no GPU passed its self-test")
-    assert install._devices("cuda0", 1).status == FAIL
+    monkeypatch.setattr(_binding, "Device", Opened)
+    check = install._devices("cuda0", 1)
+    assert check.status == FAIL
+    assert check.measured.endswith("using cuda0 with 1 threads: it was asked for")
 
 
 def test_the_self_test_compares_with_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +183,7 @@ def test_doctor_names_the_addons(machine: Machine, monkeypatch: pytest.MonkeyPat
     machine(("vulkan0", "gpu"))
     found = (addons.Addon("cuda", "0.1.0"), addons.Addon("vulkan", "0.1.0"))
     monkeypatch.setattr(_binding, "load_addons", lambda: found)
-    monkeypatch.setattr(_binding, "Device", lambda name, threads: _binding.device.Device("cpu", threads))
+    monkeypatch.setattr(_binding, "Device", Opened)
     check = install._devices("auto", 1)
     assert "vulkan0 (A gpu), cpu (A processor), cuda: found, no device; using" in check.measured
     monkeypatch.setattr(_binding, "load_addons", lambda: (addons.Addon("cuda", "0.0.9", "it is too old"),))
