@@ -1,20 +1,26 @@
 #!/usr/bin/env bash
 # The wheel that is released, built in a clean environment, checked, and tested as installed (docs/wheels.md).
 #
-#     bash .ci/wheel.sh [--twice] [OUT]        OUT: dist
+#     bash .ci/wheel.sh [--twice] [--beside-llama] [OUT]        OUT: dist
 #
-# --twice builds again in another folder and compares the bytes. PYOMNI_CPU_VARIANTS="x64;haswell" builds only these of
-# ggml's libraries for CPUs. PYTHONS="python3.10 python3.13" are those to install it in; by default, all found here.
+# --twice builds again in another folder and compares the bytes. --beside-llama compiles llama-cpp-python, of the version
+# whose ggml is ours too, and has both compute in one process. PYOMNI_CPU_VARIANTS="x64;haswell" builds only these of ggml's
+# libraries for CPUs. PYTHONS="python3.10 python3.13" are those to install it in; by default, all found here.
 set -euo pipefail
 exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 
 twice=
-if [[ "${1:-}" == --twice ]]; then
-    twice=1
+beside=
+while [[ "${1:-}" == --* ]]; do
+    case $1 in
+        --twice) twice=1 ;;
+        --beside-llama) beside=1 ;;
+        *) echo "$1 is not a flag of wheel.sh, expected --twice or --beside-llama" >&2; exit 2 ;;
+    esac
     shift
-fi
+done
 mkdir -p "${1:-dist}"
 out=$(cd "${1:-dist}" && pwd)
 python=${PYTHON:-python3}
@@ -90,6 +96,25 @@ for each in $PYTHONS; do
         "$work/venv-$version/bin/python" -I "$root/.ci/wheel_test.py" $([[ "$seen" == " " ]] && echo --variants))
     seen="$seen$version "
 done
+
+# As a stranger without a network has it: what pip needs to build is there, and the source distribution.
+step "pip install of the source distribution, ${offline[*]:-with no index}"
+"$python" -m venv "$work/venv-sdist"
+"$work/venv-sdist/bin/pip" install --quiet "$wheel" "scikit-build-core>=0.11" "cffi>=2.1" "cmake>=3.26" ninja
+"$work/venv-sdist/bin/pip" uninstall --quiet --yes pyomni
+(cd "$work" && PATH="$work/venv-sdist/bin:$PATH" "${offline[@]}" "$work/venv-sdist/bin/pip" install --quiet --no-index \
+    --no-build-isolation "$sdist")
+(cd "$work" && env -i HOME="$work/home" LANG=C.UTF-8 PATH="$work/venv-sdist/bin" \
+    "$work/venv-sdist/bin/python" -I "$root/.ci/wheel_test.py" --native)
+
+if [[ "$beside" ]]; then
+    step "beside llama-cpp-python in one process"
+    "$python" -m venv "$work/venv-beside"
+    # Not optimised, since only names are in question.
+    CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DCMAKE_C_FLAGS_RELEASE=-O0 -DCMAKE_CXX_FLAGS_RELEASE=-O0" \
+        "$work/venv-beside/bin/pip" install --quiet "$wheel" "$(sed -n 's/^version = /llama-cpp-python==/p' vendor/ggml.lock)"
+    (cd "$work" && "$work/venv-beside/bin/python" -I "$root/.ci/wheel_beside_llama.py")
+fi
 
 cp "$wheel" "$sdist" "$out/"
 step "passed: $out/$(basename "$wheel")"
