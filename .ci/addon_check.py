@@ -42,7 +42,7 @@ def problems(wheel: Path) -> list[str]:
     library = f"pyomni_{name}/libpyomni-ggml-{name}.so"
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
-        files = [path for path in archive.namelist() if ".dist-info/" not in path]
+        files = [p for p in archive.namelist() if ".dist-info/" not in p and not p.endswith("/")]
         if sorted(files) != sorted([library, f"pyomni_{name}/__init__.py"]):
             return [*wrong, f"it holds {files}, expected {library} and the package's __init__.py"]
         info = f"pyomni_{name}-{version}.dist-info"
