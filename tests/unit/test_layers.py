@@ -206,7 +206,7 @@ def test_a_models_name_in_a_block_is_noticed(tmp_path: Path) -> None:
     ]
 
 
-# Functions that ggml's CPU backend has for itself (ggml-cpu.h). A wheel loads it at run time and links nothing of it.
+# What the CPU backend has for itself (ggml-cpu.h). A wheel loads it at run time and links nothing of it.
 CPU_BACKEND = re.compile(
     r"\bggml_(backend_cpu_|backend_is_cpu|cpu_|get_type_traits_cpu|graph_(compute|plan)\b|is_numa|numa_"
     r"|(get|set|new)_[fi]32|threadpool_(new|free|pause|resume|get_n_threads))\w*\s*\("
