@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 SOURCE = r"""
@@ -62,6 +62,7 @@ uint64_t read_all(const void * from, size_t n) {
 }
 """
 MEGABYTES = 192  # that a thread reads: more than most caches hold
+AWAKE_S = 0.5  # so long at most the threads of an engine in this process look for work before they sleep
 
 
 @cache
@@ -123,6 +124,7 @@ def probed(threads: int) -> Iterator[dict[str, Any]]:
     found: dict[str, Any] = {"peak_gflops": [], "read_gbytes": []}
 
     def measure() -> None:
+        sleep(AWAKE_S)
         found["peak_gflops"].append(round(peak_gflops(threads), 1))
         found["read_gbytes"].append(round(read_gbytes(threads), 1))
 

@@ -16,11 +16,14 @@ stack_node::row_place stack_node::place(const pass & p, int64_t row) const {
     const int64_t n_kv = dst_->src[3]->ne[0];
     const float * mask = floats(dst_->src[3]) + row * n_kv;
     const int64_t seen = std::partition_point(mask, mask + n_kv, [](float m) { return m == 0.0f; }) - mask;
-    return {to / n_context_, to % n_context_, seen, static_cast<const int32_t *>(dst_->src[1]->data)[row]};
+    return {to / n_context_, to % n_context_, seen, hp_.axes ? 0 : static_cast<const int32_t *>(dst_->src[1]->data)[row]};
 }
 
 // Cosines, then sines, of each row of a pass.
 const float * stack_node::turns(const step & s, int thread) {
+    if (hp_.axes) {
+        return floats(dst_->src[1]);
+    }
     thread_memory & m = memory_[size_t(thread)];
     const pass & p = passes_[size_t(s.pass)];
     const int64_t stamp = (m.serial << 24) + s.pass, half = hp_.head_dim / 2;
@@ -106,7 +109,7 @@ void stack_node::attend_rows(const step & s, int64_t row0, int64_t n_rows, int64
         const int64_t row = row0 + i / group;
         const float * q = q_.data() + (row * hp_.n_head + head_kv * group + i % group) * hd;
         rms_norm_row(q, floats(blocks_.layers[size_t(s.layer)].attn.q_norm), hp_.rms_eps, m.queries.data(), hd);
-        turn(m.queries.data(), m.turns.data() + row * hd, hd / 2);
+        turn(m.queries.data(), (hp_.axes ? floats(dst_->src[1]) : m.turns.data()) + row * hd, hd / 2);
         of_keys_.ready(of_keys_.type, m.queries.data(), hd, ready + size_t(i) * ready_bytes_);
     }
     const char * k = static_cast<const char *>(keys->data) + size_t(last.lane) * keys->nb[3] + size_t(head_kv * hd) * keys->nb[0];

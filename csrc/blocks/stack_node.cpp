@@ -10,16 +10,24 @@ namespace omni {
 
 bool stack_node::covers(const graph & g, const stack & blocks, const std::vector<ggml_tensor *> & matrices, int64_t n) {
     const stack_hparams & hp = blocks.hp;
-    if (!g.cpu || g.tapped() || hp.moe || hp.axes || hp.head_dim % 32 != 0) {
+    const bool many = n > max_single_rows;
+    if (!g.cpu || g.tapped() || (hp.moe && many) || hp.head_dim % 32 != 0) {
         return false;
     }
-    const bool many = n > max_single_rows;
     for (const stack::layer & l : blocks.layers) {
         const ggml_type kv = g.state_lanes(l.attn.cache.k)->type;
-        for (const ggml_tensor * w : {l.attn.q, l.attn.k, l.attn.v, l.attn.o, l.mlp->gate, l.mlp->up, l.mlp->down}) {
-            if (!cpu_product::serves(w, many)) {
-                return false;
+        std::vector<const ggml_tensor *> all = {l.attn.q, l.attn.k, l.attn.v, l.attn.o};
+        if (const swiglu_mlp * mlp = l.mlp ? &*l.mlp : l.moe->shared ? &*l.moe->shared : nullptr) {
+            all.insert(all.end(), {mlp->gate, mlp->up, mlp->down});
+        }
+        if (l.moe) {
+            all.insert(all.end(), {l.moe->router, l.moe->shared_gate, l.moe->gate, l.moe->up, l.moe->down});
+            if (l.moe->gate->type != l.moe->up->type || (l.moe->shared && l.moe->shared->gate->type != l.moe->shared->up->type)) {
+                return false;  // as no file of ours has it
             }
+        }
+        if (!std::all_of(all.begin(), all.end(), [&](const ggml_tensor * w) { return cpu_product::serves(w, many); })) {
+            return false;
         }
         if ((kv != GGML_TYPE_F32 && kv != GGML_TYPE_F16) || !l.attn.q_norm || !l.attn.k_norm) {
             return false;
@@ -30,16 +38,29 @@ bool stack_node::covers(const graph & g, const stack & blocks, const std::vector
 
 stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends, int64_t n)
     : blocks_(blocks), hp_(blocks.hp), ends_(ends), n_lanes_(g.key.n_lanes), n_in_(ends.proj ? ends.proj->ne[0] : blocks.hp.n_embd),
-      n_rows_max_(n * g.key.n_lanes), n_own_(std::min(n_rows_max_, std::max(own_rows, n_lanes_))) {
+      n_rows_max_(n * g.key.n_lanes), n_own_(std::min(n_rows_max_, std::max(own_rows, n_lanes_))),
+      n_used_(blocks.hp.moe ? blocks.hp.moe->n_expert_used : 0) {
     if (ends.proj) {
-        proj_ = cpu_product(ends.proj);
+        proj_ = of(ends.proj);
     }
     for (const stack::layer & l : blocks.layers) {
-        layers_.push_back({cpu_product(l.attn.q), cpu_product(l.attn.k), cpu_product(l.attn.v), cpu_product(l.attn.o), cpu_product(l.mlp->gate),
-                           cpu_product(l.mlp->up), cpu_product(l.mlp->down)});
-        layer_products & p = layers_.back();
-        p.up.rows     = p.gate.rows;  // both at once
-        p.up.n_pieces = p.gate.n_pieces;
+        layer_products & p = layers_.emplace_back();
+        p.q = of(l.attn.q);
+        p.k = of(l.attn.k);
+        p.v = of(l.attn.v);
+        p.o = of(l.attn.o);
+        if (const swiglu_mlp * mlp = l.mlp ? &*l.mlp : l.moe->shared ? &*l.moe->shared : nullptr) {
+            p.gate = of(mlp->gate);
+            p.up   = of(mlp->up);
+            p.down = of(mlp->down);
+        }
+        if (l.moe) {
+            p.router      = of(l.moe->router);
+            p.expert_gate = of(l.moe->gate);
+            p.expert_up   = of(l.moe->up);
+            p.expert_down = of(l.moe->down);
+            p.open        = l.moe->shared ? of(l.moe->shared_gate) : cpu_product();
+        }
         keys_.push_back(g.state_lanes(l.attn.cache.k));
         values_.push_back(g.state_lanes(l.attn.cache.v));
     }
@@ -54,7 +75,7 @@ stack_node::stack_node(graph & g, const stack & blocks, const stack_ends & ends,
 void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool draws) {
     const int32_t i = int32_t(passes_.size()), rows = int32_t(n * n_lanes_);
     const bool many = rows > own_rows;
-    passes_.push_back({n, at, many, head ? cpu_product(head) : cpu_product(), {}});
+    passes_.push_back({n, at, many, head ? of(head) : cpu_product(), {}});
     if (i == 0) {
         steps_.push_back({stage_load, 0, i, draws ? int32_t(n_lanes_) : rows});
     }
@@ -77,8 +98,15 @@ void stack_node::add_pass(const ggml_tensor * head, int64_t n, int64_t at, bool 
         }
         steps_.push_back({stage_attend, l, i, many ? n_looks * pieces(n) : n_looks});
         multiply(stage_out, l, p.o.n_pieces);
-        multiply(stage_gate, l, p.gate.n_pieces);
-        multiply(stage_down, l, p.down.n_pieces);
+        if (p.router.data) {
+            multiply(stage_route, l, p.router.n_pieces + (p.open.data ? 1 : 0));
+            steps_.push_back({stage_choose, l, i, rows});
+            multiply(stage_experts, l, int32_t(rows * n_used_ * p.expert_gate.n_pieces) + p.gate.n_pieces);
+            multiply(stage_mix, l, p.expert_down.n_pieces);
+        } else {
+            multiply(stage_gate, l, p.gate.n_pieces);
+            multiply(stage_down, l, p.down.n_pieces);
+        }
     }
     steps_.push_back({stage_head, 0, i, passes_.back().head.n_pieces + (draws ? 0 : 1)});
     if (draws) {
@@ -90,8 +118,8 @@ void stack_node::reserve(int n_threads) {
     const size_t rows = size_t(n_rows_max_), hd = size_t(hp_.head_dim), group = size_t(hp_.n_head / hp_.n_head_kv);
     int64_t n_wide = std::max(n_in_, hp_.n_embd);
     for (const layer_products & l : layers_) {
-        for (const cpu_product * p : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
-            form_bytes_ = std::max(form_bytes_, p->ready_bytes());
+        for (const cpu_product * p : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down, &l.router, &l.open, &l.expert_gate, &l.expert_up, &l.expert_down}) {
+            form_bytes_ = p->data ? std::max(form_bytes_, p->ready_bytes()) : form_bytes_;
             n_wide      = std::max(n_wide, p->n_in);
         }
     }
@@ -113,10 +141,14 @@ void stack_node::reserve(int n_threads) {
     v_.resize(k_.size());
     y_.resize(q_.size());
     h_.resize(rows * size_t(layers_[0].down.n_in));
+    routes_.resize(rows * size_t(layers_[0].router.n_out));
+    opens_.resize(rows);
+    choices_.resize(rows * size_t(n_used_));
+    mixed_.resize(choices_.size() * size_t(layers_[0].expert_down.n_in));
     logits_.resize(chain_.table0 ? size_t(n_lanes_ * n_vocab) : 0);
     sum_.resize(chain_.table0 ? size_t(n_lanes_ * n_in_) : 0);
     const bool many = std::any_of(passes_.begin(), passes_.end(), [](const pass & p) { return p.many; });
-    forms_.resize(many ? 3 * rows * form_bytes_ + 64 : 0);
+    forms_.resize(many ? 3 * size_t(n_forms(n_rows_max_)) * form_bytes_ + 64 : 0);
     const size_t looks = group * size_t(many ? rows_at_once : 1);
     memory_.resize(size_t(n_threads));
     for (thread_memory & m : memory_) {
@@ -126,14 +158,14 @@ void stack_node::reserve(int n_threads) {
         m.scores.resize(looks * size_t(n_context_));
         m.looked.resize(looks * hd);
         m.local.resize(2 * rows * size_t(max_piece_rows));
-        m.forms.resize(3 * size_t(n_own_) * form_bytes_ + 64);
+        m.forms.resize(3 * size_t(n_forms(n_own_)) * form_bytes_ + 64);
         m.ready.resize(looks * ready_bytes_ + 64);
     }
 }
 
 size_t stack_node::n_bytes() const {
-    size_t n = forms_.size();
-    for (const std::vector<float> * v : {&in_, &x_, &q_, &k_, &v_, &y_, &h_, &logits_, &sum_}) {
+    size_t n = forms_.size() + choices_.size() * sizeof(choice);
+    for (const std::vector<float> * v : {&in_, &x_, &q_, &k_, &v_, &y_, &h_, &logits_, &sum_, &routes_, &opens_, &mixed_}) {
         n += v->size() * sizeof(float);
     }
     for (const thread_memory & m : memory_) {
@@ -167,7 +199,7 @@ void stack_node::decode(graph & g, const stack & blocks, const stack_ends & ends
     node->reserve(g.n_threads);
     const int64_t n_embd = blocks.hp.n_embd, n_vocab = head ? head->ne[1] : 0, n_each = each.empty() ? 0 : each[0]->ne[1];
     const int64_t n_heads = int64_t(each.size()), n_rows = in.n * in.n_lanes;
-    ggml_tensor * args[] = {x, in.pos, in.k_rows, in.mask};
+    ggml_tensor * args[] = {x, in.turns ? in.turns : in.pos, in.k_rows, in.mask};
     ggml_tensor * y = ggml_custom_4d(g.ctx, GGML_TYPE_F32, in.n_lanes * (n_embd + n_vocab) + n_rows * n_heads * n_each, 1, 1, 1, args, 4, compute,
                                      GGML_N_TASKS_MAX, node.get());
     node->dst_ = y;

@@ -1,13 +1,14 @@
 // A decoder stack, with what stands before and behind it, as one node of a graph. As hundreds of nodes the threads would
 // meet behind each; here they share pieces of work (kernels/team.h) and the weights stream through once for all rows. Few
-// rows go with any weights, and any number of them with weights whose products do not depend on it (kernels/panel.h). On
-// the CPU only; the chain of ggml's nodes remains for all that is not covered, and is its twin in tests.
+// rows go with any weights, and any number of them with weights whose products do not depend on it (kernels/panel.h); with
+// experts, few rows only. On the CPU only; the chain of ggml's nodes remains for all that is not covered, and is its twin in tests.
 #pragma once
 
 #include "blocks/cpu_product.h"
 #include "blocks/stack.h"
 #include "kernels/team.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -51,9 +52,18 @@ class stack_node : public team_work {
     static constexpr int64_t rows_at_once = 8;  // of a pass with more: in a piece of making forms, and of attention
     static constexpr int64_t keys_at_once = 64, values_at_once = 8;
 
-    enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_head, stage_draw, stage_each };
+    enum stage { stage_load, stage_form, stage_proj, stage_qkv, stage_keep, stage_attend, stage_out, stage_gate, stage_down, stage_route, stage_choose, stage_experts, stage_mix, stage_head, stage_draw, stage_each };
 
-    struct layer_products { cpu_product q, k, v, o, gate, up, down; };
+    struct layer_products {
+        cpu_product q, k, v, o, gate, up, down;         // with experts, these of the one that every row takes, if any
+        cpu_product router, open;                       // open: how much of that one a row takes
+        cpu_product expert_gate, expert_up, expert_down;  // of the first expert
+    };
+
+    struct choice {          // of a row
+        int32_t expert;
+        float   weight;
+    };
 
     struct step {
         stage   what;
@@ -90,7 +100,10 @@ class stack_node : public team_work {
     static void compute(ggml_tensor * dst, int thread, int n_threads, void * self);
     static void copy_sum(ggml_tensor * dst, int thread, int n_threads, void * self);
 
+    // Of experts many rows go through ggml's nodes, and few must come out as they would there.
+    cpu_product of(const ggml_tensor * w) const { return cpu_product(w, n_used_ > 0); }
     int64_t n_rows(const pass & p) const { return p.n * n_lanes_; }
+    int64_t n_forms(int64_t n_rows) const { return n_rows * std::max<int64_t>(1, n_used_); }  // in a slot
     const char * prepare(int32_t step, int thread, int slot, const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows,
                          const float * norm);
     void make_forms(const cpu_product & p, const float * x, int64_t x_stride, int64_t n_rows, const float * norm, thread_memory & m, char * to);
@@ -107,6 +120,13 @@ class stack_node : public team_work {
     void attend_rows(const step & s, int64_t row0, int64_t n_rows, int64_t head_kv, thread_memory & m);
     void add_product(int32_t step, int32_t piece, int thread, const cpu_product & p, const float * x);
     void gate(int32_t step, int32_t piece, int thread);
+    static void gate_rows(const cpu_product & gate, const cpu_product & up, int64_t piece, const char * x_gate, const char * x_up,
+                          size_t x_stride, int64_t n_rows, float * h, thread_memory & m);
+    void make_mixed_forms(const layer_products & l, int64_t r0, int64_t n_rows, char * experts, char * shared) const;
+    void route(int32_t step, int32_t piece, int thread);
+    void choose(const step & s, int64_t row);
+    void experts(int32_t step, int32_t piece, int thread);
+    void mix(int32_t step, int32_t piece, int thread);
     void head(int32_t step, int32_t piece, int thread);
     void each_row(int32_t step, int32_t piece, int thread);
     void draw_lane(const step & s, int64_t lane);
@@ -116,7 +136,7 @@ class stack_node : public team_work {
     const stack_hparams & hp_;
     stack_ends  ends_;
     stack_chain chain_;
-    int64_t     n_lanes_, n_in_, n_rows_max_, n_own_, n_context_ = 0;
+    int64_t     n_lanes_, n_in_, n_rows_max_, n_own_, n_used_ = 0, n_context_ = 0;  // n_used: experts of a row
     cpu_product     proj_;
     std::vector<layer_products> layers_;
     std::vector<ggml_tensor *>  keys_, values_;
@@ -125,6 +145,8 @@ class stack_node : public team_work {
     std::vector<step>   steps_;
     std::vector<float>  periods_;
     std::vector<float>  in_, x_, q_, k_, v_, y_, h_, logits_, sum_;   // [n_rows][..]
+    std::vector<float>  routes_, opens_, mixed_;                       // [n_rows][n_expert], [n_rows], [n_rows][n_used][n_ff]
+    std::vector<choice> choices_;                                      // [n_rows][n_used]
     std::vector<char>   forms_;                                        // of a pass of many rows, by slot
     std::vector<thread_memory> memory_;
     size_t      form_bytes_ = 0, ready_bytes_ = 0;

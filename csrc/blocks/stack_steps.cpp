@@ -20,6 +20,10 @@ void stack_node::piece(int32_t step, int32_t piece, int thread) {
         case stage_out:    return add_product(step, piece, thread, layers_[size_t(s.layer)].o, y_.data());
         case stage_gate:   return gate(step, piece, thread);
         case stage_down:   return add_product(step, piece, thread, layers_[size_t(s.layer)].down, h_.data());
+        case stage_route:  return route(step, piece, thread);
+        case stage_choose: return choose(s, piece);
+        case stage_experts: return experts(step, piece, thread);
+        case stage_mix:    return mix(step, piece, thread);
         case stage_head:   return head(step, piece, thread);
         case stage_draw:   return draw_lane(s, piece);
         case stage_each:   return each_row(step, piece, thread);
@@ -32,9 +36,9 @@ const char * stack_node::prepare(int32_t step, int thread, int slot, const cpu_p
                                  const float * norm) {
     thread_memory & m = memory_[size_t(thread)];
     if (steps_[size_t(step) - 1].what == stage_form) {
-        return aligned(forms_) + size_t(slot * n_rows_max_) * form_bytes_;
+        return aligned(forms_) + size_t(slot * n_forms(n_rows_max_)) * form_bytes_;
     }
-    char * forms = aligned(m.forms) + size_t(slot * n_own_) * form_bytes_;
+    char * forms = aligned(m.forms) + size_t(slot * n_forms(n_own_)) * form_bytes_;
     const int64_t stamp = (m.serial << 24) + step;
     if (m.prepared[slot] != stamp) {
         m.prepared[slot] = stamp;
@@ -67,6 +71,8 @@ stack_node::form_source stack_node::source(const step & s) const {
         case stage_qkv:  return {x_.data(), floats(w.attn_norm), {&l.q, other(l.k, l.q), other(l.v, l.q) ? other(l.v, l.k) : nullptr}};
         case stage_out:  return {y_.data(), nullptr, {&l.o}};
         case stage_gate: return {x_.data(), floats(w.ffn_norm), {&l.gate, other(l.up, l.gate)}};
+        case stage_route: return {x_.data(), floats(w.ffn_norm), {&l.router}};
+        case stage_experts: return {x_.data(), floats(w.ffn_norm), {&l.expert_gate, l.gate.data ? other(l.gate, l.expert_gate) : nullptr}};
         default:         return {h_.data(), nullptr, {&l.down}};
     }
 }
@@ -74,11 +80,15 @@ stack_node::form_source stack_node::source(const step & s) const {
 // Some of many rows in the forms that the next step's products want.
 void stack_node::form(int32_t step, int32_t piece, int thread) {
     const stack_node::step & next = steps_[size_t(step) + 1];
-    const form_source from = source(next);
     const int64_t r0 = piece * rows_at_once, n = std::min(rows_at_once, n_rows(passes_[size_t(next.pass)]) - r0);
+    const size_t slot_bytes = size_t(n_forms(n_rows_max_)) * form_bytes_;
+    if (next.what == stage_mix) {
+        return make_mixed_forms(layers_[size_t(next.layer)], r0, n, aligned(forms_), aligned(forms_) + slot_bytes);
+    }
+    const form_source from = source(next);
     for (int64_t slot = 0; slot < 3; slot++) {
         if (const cpu_product * p = from.wanted[slot]) {
-            char * to = aligned(forms_) + size_t(slot * n_rows_max_ + r0) * form_bytes_;
+            char * to = aligned(forms_) + size_t(slot) * slot_bytes + size_t(r0) * form_bytes_;
             make_forms(*p, from.x + r0 * p->n_in, p->n_in, n, from.norm, memory_[size_t(thread)], to);
         }
     }
@@ -150,19 +160,26 @@ void stack_node::add_product(int32_t step, int32_t piece, int thread, const cpu_
     }
 }
 
+// A piece of silu(gate) * up, of some rows.
+void stack_node::gate_rows(const cpu_product & gate, const cpu_product & up, int64_t piece, const char * x_gate, const char * x_up,
+                           size_t x_stride, int64_t n_rows, float * h, thread_memory & m) {
+    const int64_t n = gate.rows, r0 = piece * n, r1 = std::min(r0 + n, gate.n_out);
+    float * gates = m.local.data(), * ups = gates + n_rows * n;
+    gate.multiply(r0, r1, x_gate, x_stride, n_rows, gates, n);
+    up.multiply(r0, r1, x_up, x_stride, n_rows, ups, n);
+    for (int64_t i = 0; i < n_rows; i++) {
+        swiglu(gates + i * n, ups + i * n, h + i * gate.n_out + r0, r1 - r0);
+    }
+}
+
 void stack_node::gate(int32_t step, int32_t piece, int thread) {
     const stack_node::step & s = steps_[size_t(step)];
     const layer_products & l = layers_[size_t(s.layer)];
-    const int64_t n_rows = passes_[size_t(s.pass)].n * n_lanes_, n = l.gate.rows;
-    const int64_t r0 = piece * n, r1 = std::min(r0 + n, l.gate.n_out);
-    float * gates = memory_[size_t(thread)].local.data(), * ups = gates + n_rows * n;
+    const int64_t n = n_rows(passes_[size_t(s.pass)]);
     const float * norm = floats(blocks_.layers[size_t(s.layer)].ffn_norm);
-    l.gate.multiply(r0, r1, prepare(step, thread, 0, l.gate, x_.data(), hp_.n_embd, n_rows, norm), form_bytes_, n_rows, gates, n);
-    const int slot = l.up.kernel.type == l.gate.kernel.type ? 0 : 1;
-    l.up.multiply(r0, r1, prepare(step, thread, slot, l.up, x_.data(), hp_.n_embd, n_rows, norm), form_bytes_, n_rows, ups, n);
-    for (int64_t i = 0; i < n_rows; i++) {
-        swiglu(gates + i * n, ups + i * n, h_.data() + i * l.down.n_in + r0, r1 - r0);
-    }
+    const char * x = prepare(step, thread, 0, l.gate, x_.data(), hp_.n_embd, n, norm);
+    const char * x_up = prepare(step, thread, l.up.kernel.type == l.gate.kernel.type ? 0 : 1, l.up, x_.data(), hp_.n_embd, n, norm);
+    gate_rows(l.gate, l.up, piece, x, x_up, form_bytes_, n, h_.data(), memory_[size_t(thread)]);
 }
 
 // The last row of each lane, normed: the hidden rows themselves as piece 0 where nothing is drawn, and the head's rows.

@@ -119,6 +119,10 @@ matvec find_matvec(int32_t type, int64_t n_in) {
     if (m.multiply && n_in % m.unit == 0) {
         return m;
     }
+    return ggml_matvec(type, n_in);
+}
+
+matvec ggml_matvec(int32_t type, int64_t n_in) {
     const ggml_type_traits_cpu * t = &traits(type);
     const bool able = t->vec_dot && n_in % ggml_blck_size(ggml_type(type)) == 0 && n_in % ggml_blck_size(t->vec_dot_type) == 0 &&
                       (t->vec_dot_type == GGML_TYPE_F32 || traits(t->vec_dot_type).from_float);

@@ -24,6 +24,7 @@ struct matvec {
 // The one for this type, made for this CPU where there is one, else over ggml's dot product; multiply is nullptr where
 // ggml has none either.
 matvec find_matvec(int32_t type, int64_t n_in);
+matvec ggml_matvec(int32_t type, int64_t n_in);  // over ggml's dot product, whatever else there is
 
 // silu(gate) * up, and x / sqrt(mean(x^2) + eps) * w, of n each.
 void swiglu(const float * gate, const float * up, float * out, int64_t n);

@@ -6,6 +6,12 @@
 
 namespace {
 
+template <class V, long BYTES> void fetch_all(const char * p) {
+    for (long i = 0; i < BYTES; i += 64) {
+        V::fetch(p + i);
+    }
+}
+
 // Vectors of a row's numbers as its type packs them; n of them make a group, of blocks b to b + blocks - 1. place() is the
 // block in the group of the part p of a vector v; the halves of a vector meet numbers of x that are `apart`.
 template <class V> struct q8_0_vectors {
@@ -15,7 +21,7 @@ template <class V> struct q8_0_vectors {
         const char * at = row + b * 34 + 2;
         return V::as_stored(V::bytes(at, last ? at : at + 34));
     }
-    static void fetch(const char * row, long b) { V::fetch(row + b * 34); }
+    static void fetch(const char * row, long b) { fetch_all<V, blocks * 34>(row + b * 34); }
 };
 
 template <class V, bool TABLE> struct nibble_vectors {
@@ -26,7 +32,7 @@ template <class V, bool TABLE> struct nibble_vectors {
         const typename V::vi v = V::low_bits(V::nibbles(at, last ? at : at + 18), 15);
         return TABLE ? V::as_stored(V::iq4_nl(v)) : v;
     }
-    static void fetch(const char * row, long b) { V::fetch(row + b * 18); }
+    static void fetch(const char * row, long b) { fetch_all<V, blocks * 18>(row + b * 18); }
 };
 
 template <class V, bool FIVE> struct q45_k_vectors {  // 32 bytes hold a block and in their high nibbles the next
@@ -37,7 +43,7 @@ template <class V, bool FIVE> struct q45_k_vectors {  // 32 bytes hold a block a
         const typename V::vi low = V::low_bits(V::right(V::bytes(at, at + 32), int(4 * v)), 15);
         return FIVE ? V::either(low, V::high_bits(unit + 16, int(b % 8 + v), int(b % 8 + v + 2), 1)) : low;
     }
-    static void fetch(const char * row, long b) { V::fetch(row + b / 8 * (FIVE ? 176 : 144) + b % 8 * 16); }
+    static void fetch(const char * row, long b) { fetch_all<V, (FIVE ? 176 : 144) * blocks / 8>(row + b / 8 * (FIVE ? 176 : 144) + b % 8 * 16); }
 };
 
 template <class V> struct q6_k_vectors {  // blocks of 16; half a superblock is a group
@@ -50,7 +56,7 @@ template <class V> struct q6_k_vectors {  // blocks of 16; half a superblock is 
         const typename V::vi low = V::low_bits(V::right(V::bytes(at, at + 32), int(quarter / 2 * 4)), 15);
         return V::either(low, V::high_bits(unit + 128 + half * 32, int(2 * quarter), int(2 * quarter + 2), 3));
     }
-    static void fetch(const char * row, long b) { V::fetch(row + b / 16 * 210 + b / 8 % 2 * 105); }
+    static void fetch(const char * row, long b) { fetch_all<V, 105>(row + b / 16 * 210 + b / 8 % 2 * 105); }
 };
 
 template <class V, int TYPE, class T, bool SIGNED, long N>
@@ -59,6 +65,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
     using vi = typename V::vi;
     const omni::panel_format f = omni::panel_format_of(TYPE);
     const form shape(f, n_in);
+    constexpr bool minima = TYPE == GGML_TYPE_Q4_K || TYPE == GGML_TYPE_Q5_K, whole = minima || TYPE == GGML_TYPE_Q6_K;  // groups
     constexpr long block = TYPE == GGML_TYPE_Q6_K ? 16 : 32, per_unit = 256 / block;
     alignas(64) float scale[16 * V::lanes], least[8 * V::lanes];
     vf acc[N];
@@ -107,7 +114,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
                 }
             }
         }
-        if ((TYPE == GGML_TYPE_Q4_K || TYPE == GGML_TYPE_Q5_K) && b % per_unit == 0) {
+        if (minima && b % per_unit == 0) {
             vi head[4];
             V::columns(rows, b / per_unit * (TYPE == GGML_TYPE_Q4_K ? 144 : 176), head);
             scales_k<V>(head, scale, least);
@@ -116,7 +123,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
         }
 #pragma GCC unroll 8
         for (long k = 0; k < T::blocks; k++) {
-            if (k > 0 && b + k == shape.n) {
+            if (!whole && k > 0 && b + k == shape.n) {
                 break;
             }
             const bool halves = TYPE == GGML_TYPE_Q8_0 || TYPE == GGML_TYPE_Q4_0 || TYPE == GGML_TYPE_IQ4_NL;
@@ -126,7 +133,7 @@ void few_tile(const weight_rows & rows, int64_t n_in, const char * x, size_t x_s
                 const char * of = x + size_t(i) * x_stride + shape.tail + (b + k) * 4;
                 const vi sum = V::add(sums[i][k], V::spread_int(of + shape.n * 4));
                 acc[i] = V::fma(V::to_float(sum), V::mul(d, V::spread(of)), acc[i]);
-                if (f.minima) {
+                if (minima) {
                     acc[i] = V::fma(V::load(least + (b + k) % per_unit * V::lanes), V::spread(of + shape.n * 8), acc[i]);
                 }
             }

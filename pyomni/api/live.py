@@ -20,8 +20,9 @@ from pyomni.api.many import Prepared, SpeechRequest
 from pyomni.api.planning import find_voice
 from pyomni.pipelines.blocks import Blocks
 from pyomni.pipelines.engine import Plan, SpeechEngine
+from pyomni.pipelines.fading import FADE_S, Fader
 from pyomni.pipelines.feed import Feed
-from pyomni.pipelines.long import FADE_S, WORST_FIRST, Fader, Made
+from pyomni.pipelines.script import Made
 from pyomni.pipelines.speech import Event
 from pyomni.receipt import Receipt
 
@@ -126,7 +127,6 @@ class Performance:
         self._codec: CodecDecoder | None = codec
         self._give_back = give_back
         self._index, self._n_leading = -1, 0
-        self._reasons: set[str | None] = set()
         self._blocks: Blocks | None = None
         self._fader = Fader(0, 0)
 
@@ -160,13 +160,10 @@ class Performance:
             made.frames.append(event.codes)
             pcm = blocks.push(event.codes)
             return self._counted([*found, *([] if pcm is None else [self._fader.push(pcm)])])
-        last = self._index == len(self._script.parts) - 1
-        self._reasons.add("length" if full and not last else event.finish_reason)
         found += self._rest(blocks)
         if self._index == 0:
             self._n_leading = made.frames.n
-        if last or full:
-            made.finish_reason = next((r for r in WORST_FIRST if r in self._reasons), event.finish_reason)
+        made.end_part(event.finish_reason, self._index == len(self._script.parts) - 1, full)
         return self._counted(found)
 
     def receipt(self) -> Receipt:

@@ -15,7 +15,8 @@ from pyomni.metadata import SpeechMetadata
 from pyomni.options import SpeechOptions
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import SpeechEngine
-from pyomni.pipelines.long import Made, Script, perform, start
+from pyomni.pipelines.long import perform, start
+from pyomni.pipelines.script import Made, Script
 from pyomni.receipt import Issue
 
 __all__ = ["WINDOW", "Prepared", "SpeechRequest", "each", "perform_all", "prepare"]

@@ -18,8 +18,9 @@ from pyomni.api.planning import AnyVoice, Text, find_voice, joined
 from pyomni.api.result import Speech, SpeechStream
 from pyomni.errors import ArgumentError, PyOmniError
 from pyomni.options import SpeechOptions
-from pyomni.pipelines.long import Made, perform_codes, resumed, start
+from pyomni.pipelines.long import perform_codes, resumed, start
 from pyomni.pipelines.resume import SavedSpeech
+from pyomni.pipelines.script import Made
 
 __all__ = ["COMPONENTS", "SpeechModel"]
 

@@ -20,8 +20,8 @@ from pyomni.pipelines import prompt
 from pyomni.pipelines.arriving import Arriving, ArrivingText
 from pyomni.pipelines.carry import CARRIED_TOKENS
 from pyomni.pipelines.engine import Plan, SpeechEngine
-from pyomni.pipelines.long import PART_TOKENS, Part, Script, part_seed
 from pyomni.pipelines.prompt import PromptLayout
+from pyomni.pipelines.script import PART_TOKENS, Part, Script, part_seed
 from pyomni.text.incremental import IncrementalEncoder
 from pyomni.text.length import SpokenTime, spoken_time
 from pyomni.text.split import Piece, split

@@ -15,7 +15,8 @@ from pyomni.errors import ArgumentError, SessionBusy
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import SpeechEngine
 from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
-from pyomni.pipelines.long import Made, Script, SpokenPiece, perform, save, start
+from pyomni.pipelines.long import perform, save, start
+from pyomni.pipelines.script import Made, Script, SpokenPiece
 from pyomni.receipt import Issue, Receipt
 
 __all__ = ["Speech", "SpeechStream", "SpokenPiece", "join", "speech_of"]

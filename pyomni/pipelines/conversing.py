@@ -16,8 +16,8 @@ import numpy.typing as npt
 from pyomni.pipelines.blocks import Blocks, Timings
 from pyomni.pipelines.bridge import Writer
 from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
-from pyomni.pipelines.long import Frames
 from pyomni.pipelines.omni import Answering, OmniEngine
+from pyomni.pipelines.script import Frames
 from pyomni.pipelines.thinking import ThinkTimings
 
 __all__ = ["Answer", "Bit", "converse", "converse_many"]

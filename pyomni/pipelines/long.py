@@ -9,10 +9,9 @@ sounds as if there were no parts.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,151 +21,17 @@ from pyomni.options import SpeechOptions
 from pyomni.pipelines import carry
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
-from pyomni.pipelines.guard import UNTOUCHED, GuardCounts
+from pyomni.pipelines.fading import FADE_S, faded
+from pyomni.pipelines.guard import UNTOUCHED
 from pyomni.pipelines.prompt import PromptLayout
 from pyomni.pipelines.resume import SavedSpeech
+from pyomni.pipelines.script import Made, Part, Script, SpokenPiece
 from pyomni.pipelines.speech import Event
 
-__all__ = [
-    "FADE_S",
-    "PART_TOKENS",
-    "WORST_FIRST",
-    "Fader",
-    "Frames",
-    "Made",
-    "Part",
-    "Script",
-    "SpokenPiece",
-    "part_seed",
-    "perform",
-    "perform_codes",
-    "resumed",
-    "save",
-    "start",
-]
+__all__ = ["InOrder", "perform", "perform_codes", "resumed", "save", "start"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
-
-#: Tokens one generation handles well: about a minute of speech. Texts beyond it are split at sentence ends.
-PART_TOKENS = 200
-
-#: How parts end, from the worst: a text ends as its worst part.
-WORST_FIRST = ("runaway", "silence", "length", "repaired", "stop")
-
-#: Seconds of each fade.
-FADE_S = 0.005
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a text to speak.
-
-    Attributes
-    ----------
-    plan : Plan
-        How.
-    text : str
-        What.
-    pause : float
-        Seconds of silence after it, if another part follows.
-    follows : callable (int32 [n_frames, n_groups]) -> Plan, or None
-        Makes the plan from the codes of the first part, whose voice this one goes on with; None: its voice
-        is in `plan`.
-    """
-
-    plan: Plan
-    text: str = ""
-    pause: float = 0.0
-    follows: Callable[[I32], Plan] | None = None
-
-
-@dataclass(frozen=True)
-class Script:
-    """Parts to speak in order.
-
-    Attributes
-    ----------
-    parts : tuple of Part
-        At least one.
-    seed : int
-        What those of the parts come from (`part_seed`).
-    max_frames : int or None
-        Frames of all parts together, at most; None leaves each to its plan.
-    """
-
-    parts: tuple[Part, ...]
-    seed: int
-    max_frames: int | None = None
-
-    def close(self) -> None:
-        """Close the iterators that text comes from."""
-        for part in self.parts:
-            if part.plan.arriving is not None:
-                part.plan.arriving.text.close()
-
-
-@dataclass(frozen=True)
-class SpokenPiece:
-    """One part of a longer speech.
-
-    Attributes
-    ----------
-    text : str
-        What it says.
-    seed : int
-        Gives this piece the same codes when it is spoken alone; after the first one, not so for a described
-        voice or none, which goes on with the voice of the first (`pyomni.pipelines.carry`).
-    first_frame, n_frames : int
-        Where its codes lie among those of the speech.
-    first_sample, n_samples : int
-        Where its samples lie; pauses belong to none.
-    """
-
-    text: str
-    seed: int
-    first_frame: int
-    n_frames: int
-    first_sample: int
-    n_samples: int
-
-
-class Frames:
-    """Frames of codes, 4 bytes a code however many there are."""
-
-    def __init__(self) -> None:
-        self._bytes, self.n = bytearray(), 0
-
-    def append(self, codes: I32) -> None:
-        """Append a frame, int32 [n_groups]."""
-        self._bytes += codes.astype(np.int32, copy=False).tobytes()
-        self.n += 1
-
-    def array(self, n_groups: int) -> I32:
-        """Return them all: int32 [n, n_groups], a copy."""
-        return np.frombuffer(bytes(self._bytes), np.int32).reshape(self.n, n_groups)
-
-
-@dataclass
-class Made:
-    """What was made so far of one script; `last` made its last frame, `n_blocks` are of its last part."""
-
-    timings: Timings = field(default_factory=Timings)
-    frames: Frames = field(default_factory=Frames)
-    pieces: list[SpokenPiece] = field(default_factory=list)
-    finish_reason: str | None = None
-    n_samples: int = 0
-    n_blocks: int = 0
-    last: Event | None = None
-    guard: GuardCounts = UNTOUCHED
-
-
-def part_seed(seed: int, index: int) -> int:
-    """Return the seed of a part: that of the text itself for part 0, then 64 bits of BLAKE2b of both."""
-    if index == 0:
-        return seed
-    key = seed.to_bytes(8, "little") + index.to_bytes(8, "little")
-    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
 
 
 class InOrder:
@@ -211,7 +76,6 @@ def perform_codes(
         Gets the frames and, at the end, how it ended: as the part that ended worst (`WORST_FIRST`).
     """
     last = len(script.parts) - 1
-    reasons: set[str | None] = set()
     before = UNTOUCHED  # of the parts that have ended
 
     def frames(index: int) -> Iterator[I32]:
@@ -224,9 +88,7 @@ def perform_codes(
             made.last, made.guard = event, before.plus(event.guard)
             yield event.codes
         made.guard = before = before.plus(event.guard)
-        reasons.add(event.finish_reason if index == last or made.frames.n != script.max_frames else "length")
-        if index == last or made.frames.n == script.max_frames:
-            made.finish_reason = next(reason for reason in WORST_FIRST if reason in reasons)
+        made.end_part(event.finish_reason, index == last, made.frames.n == script.max_frames)
 
     for index, part in enumerate(script.parts):
         yield part, frames(index)
@@ -278,53 +140,6 @@ def perform(
         pause = part.pause
         if first:
             n_leading = made.frames.n
-
-
-def faded(blocks: Iterable[F32], n_in: int, n_out: int) -> Iterator[F32]:
-    """Fade the first `n_in` samples in and the last `n_out` out, by half a cosine; the rest is untouched.
-
-    The last `n_out` samples so far are held back until it is known whether they are the last.
-    """
-    fader = Fader(n_in, n_out)
-    for given in blocks:
-        if len(block := fader.push(given)):
-            yield block
-    if len(held := fader.finish()):
-        yield held
-
-
-class Fader:
-    """`faded` for a caller who pushes blocks."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        self._n_in, self._n_out = n_in, n_out
-        self._rise = _rise(n_in)
-        self._held = np.zeros(0, np.float32)
-        self._at = 0
-
-    def push(self, given: F32) -> F32:
-        """Return what is ready, float32 [n], which may be nothing."""
-        block, n_out = given, self._n_out
-        if self._at < self._n_in:
-            block = block.copy()
-            n = min(self._n_in - self._at, len(block))
-            block[:n] *= self._rise[self._at : self._at + n]
-        self._at += len(given)
-        if n_out:
-            block = np.concatenate([self._held, block])
-            self._held = block[max(len(block) - n_out, 0) :].copy()  # a view would keep the block alive
-            block = block[: len(block) - len(self._held)]
-        return block
-
-    def finish(self) -> F32:
-        """Return what was held back, faded out."""
-        self._held *= _rise(self._n_out)[::-1][self._n_out - len(self._held) :]
-        return self._held
-
-
-def _rise(n: int) -> F32:
-    """Half a cosine from just above 0 to just below 1, float32 [n]."""
-    return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / max(n, 1))).astype(np.float32)
 
 
 def start(engine: SpeechEngine, scripts: Sequence[Script], timings: Timings) -> InOrder:

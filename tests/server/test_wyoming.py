@@ -27,7 +27,7 @@ from pyomni.api import SpeechModel
 from pyomni.audio.wav import to_int16
 from pyomni.cli import main
 from pyomni.options import SpeechOptions
-from pyomni.pipelines.long import part_seed
+from pyomni.pipelines.script import part_seed
 from pyomni.server.running import listen
 from pyomni.server.wyoming.door import Door
 from pyomni.server.wyoming.events import LINE

@@ -11,7 +11,8 @@ from toys import toy, variant
 
 import pyomni
 from pyomni import SpeechModel, SpeechOptions, errors
-from pyomni.pipelines.long import FADE_S, PART_TOKENS
+from pyomni.pipelines.fading import FADE_S
+from pyomni.pipelines.script import PART_TOKENS
 
 TEXT = "One little sentence. Dr. Two says 3.14, twice! Is it three?\n\nA paragraph, the last."
 PIECES = ["One little sentence.", "Dr. Two says 3.14, twice!", "Is it three?", "A paragraph, the last."]

@@ -12,8 +12,10 @@ from pyomni.errors import InternalError
 from pyomni.options import Draw, GenerationOptions
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
-from pyomni.pipelines.long import Frames, InOrder, Made, Part, Script, faded, part_seed, perform, start
+from pyomni.pipelines.fading import faded
+from pyomni.pipelines.long import InOrder, perform, start
 from pyomni.pipelines.prompt import PromptLayout
+from pyomni.pipelines.script import Frames, Made, Part, Script, part_seed
 from pyomni.pipelines.speech import Event
 
 

@@ -27,7 +27,7 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 from pyomni.api import SpeechRequest
 from pyomni.audio.wav import to_int16
 from pyomni.errors import AudioError
-from pyomni.pipelines.long import part_seed
+from pyomni.pipelines.script import part_seed
 from pyomni.server.failures import BUG, BadRequest, Busy, TooLarge, TooLate, failure_of
 from pyomni.server.fields import read_manner
 from pyomni.server.job import Job
