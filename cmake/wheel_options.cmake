@@ -14,4 +14,7 @@ file(COPY_FILE "${own_names}.new" "${own_names}" ONLY_IF_DIFFERENT)
 add_compile_options("SHELL:-include ${own_names}")
 
 # No path of the machine that builds is in what it builds: the same bytes from any folder.
-add_compile_options("-ffile-prefix-map=${CMAKE_CURRENT_BINARY_DIR}=build" "-ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}=.")
+foreach(map IN ITEMS "${CMAKE_CURRENT_BINARY_DIR}=build" "${CMAKE_CURRENT_SOURCE_DIR}=.")
+    add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${map}>"
+                        "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-ffile-prefix-map=${map}>")
+endforeach()

@@ -1,5 +1,6 @@
 // The C functions: check, call, translate; nothing clever. `guarded` is the only catch in the library.
 #include "components/component.h"
+#include "core/backends.h"
 #include "core/device.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -60,6 +61,13 @@ int32_t omni_device_list(char * out, int32_t n_max) {
     omni_error e{};
     guarded(&e, [&] { text = device::list(); });
     return copy_text(text, out, n_max);
+}
+
+omni_status omni_addon_load(const char * path, omni_error * err) {
+    return guarded(err, [&] {
+        need(path, "path");
+        addon_load(path);
+    });
 }
 
 int32_t omni_build_about(char * out, int32_t n_max) {

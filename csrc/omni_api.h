@@ -27,6 +27,7 @@ typedef enum omni_status {
     OMNI_ERROR_STATE,        /* an earlier call failed half way; rewind every lane first */
     OMNI_ERROR_BUSY,         /* another thread is inside this session                    */
     OMNI_ERROR_CANCELLED,    /* omni_session_cancel was called                           */
+    OMNI_ERROR_DEVICE,       /* a GPU or its driver failed; restart to use it again      */
     OMNI_ERROR_INTERNAL      /* a bug here, or in the backend                            */
 } omni_status;
 
@@ -89,8 +90,9 @@ typedef struct omni_draw {   /* how code groups are drawn inside a graph        
     const double * uniforms; /* [n_lanes, n_groups - 1] in [0, 1), from Python's generator */
 } omni_draw;
 
-int32_t     omni_device_list(char * out, int32_t n_max);  /* "name\tdescription\n" lines; returns the length needed  */
+int32_t     omni_device_list(char * out, int32_t n_max);  /* "name\tkind\tdescription\n" lines; returns the length needed. kind: cpu, gpu, igpu, software (a GPU that is none), other */
 int32_t     omni_build_about(char * out, int32_t n_max);  /* "key\tvalue\n" lines: ggml's version, a wheel's library for this CPU, the CPU features ggml uses, our kernels; "error" where some do not run */
+omni_status omni_addon_load(const char * path, omni_error * err); /* a backend more, of a wheel: devices may come with it */
 omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err);
 int32_t     omni_device_name(const omni_device * d, char * out, int32_t n_max);
 int32_t     omni_device_threads(const omni_device * d);

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pyomni.errors import Cancelled as Cancelled
     from pyomni.errors import ClusterError as ClusterError
     from pyomni.errors import ContextFull as ContextFull
+    from pyomni.errors import DeviceError as DeviceError
+    from pyomni.errors import DeviceWarning as DeviceWarning
     from pyomni.errors import DownloadError as DownloadError
     from pyomni.errors import ImageError as ImageError
     from pyomni.errors import InternalError as InternalError
@@ -75,6 +77,8 @@ _WHERE = {
             "Cancelled",
             "ClusterError",
             "ContextFull",
+            "DeviceError",
+            "DeviceWarning",
             "DownloadError",
             "ImageError",
             "InternalError",

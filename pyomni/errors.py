@@ -13,6 +13,8 @@ __all__ = [
     "Cancelled",
     "ClusterError",
     "ContextFull",
+    "DeviceError",
+    "DeviceWarning",
     "DownloadError",
     "ImageError",
     "InternalError",
@@ -61,6 +63,10 @@ class OutOfMemory(PyOmniError, MemoryError):
     """Host or device memory ran out."""
 
 
+class DeviceError(PyOmniError, RuntimeError):
+    """A device that is here cannot be used: it, or its driver, failed, or it computes something else."""
+
+
 class ContextFull(PyOmniError):
     """More positions were asked for than the session or the checkpoint holds; nothing was changed."""
 
@@ -83,6 +89,10 @@ class AudioError(PyOmniError, ValueError):
 
 class PrecisionWarning(UserWarning):
     """The precision asked for is not to be had here; another one runs."""
+
+
+class DeviceWarning(UserWarning):
+    """A device, or the add-on that brings it, cannot be used; the CPU is."""
 
 
 class ReferenceWarning(UserWarning):

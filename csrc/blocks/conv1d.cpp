@@ -9,6 +9,9 @@ namespace omni {
 static ggml_tensor * slide(graph & g, ggml_tensor * w, ggml_tensor * seen, ggml_tensor * b, int64_t stride, int64_t dilation) {
     const int64_t n_in = w->ne[0], kernel = w->ne[1], n_out = w->ne[2];
     const int64_t n_steps = (seen->ne[1] - (kernel - 1) * dilation - 1) / stride + 1;
+    if (!g.cpu && (seen->flags & GGML_TENSOR_FLAG_INPUT)) {  // it lies with the CPU, and the scheduler cannot move such windows
+        seen = ggml_cont(g.ctx, seen);
+    }
     // Windows over time, overlapping. ggml measures a view by its elements and refuses one that is larger than what it
     // looks at, but its kernels follow strides only: so the axis of the kernel is put in afterwards.
     ggml_tensor * windows = ggml_view_3d(g.ctx, seen, n_in, 1, n_steps, seen->nb[1], size_t(stride) * seen->nb[1], 0);

@@ -90,8 +90,6 @@ loaded load() {
         const fs::path path = dir / (prefix + name + suffix);
         if (name.compare(0, 4, "cpu-") == 0) {
             variants.push_back({name.substr(4), score_of(path)});
-        } else if (name != "base") {
-            ggml_backend_load(path.u8string().c_str());  // an add-on's; one that does not load is a line in the log
         }
     }
     const char * asked = std::getenv("PYOMNI_CPU_VARIANT");
@@ -137,6 +135,21 @@ const loaded & library() {
 } // namespace
 
 void backends_load() { library(); }
+
+void addon_load(const std::string & path) {
+    backends_load();
+    std::string why;
+    void * library = library_open(fs::u8path(path), &why);  // ggml keeps the reason to its log
+    if (!library) {
+        fail(OMNI_ERROR_UNSUPPORTED, "%s", why.c_str());
+    }
+    const bool taken = ggml_backend_load(path.c_str());
+    library_close(library);
+    if (!taken) {
+        fail(OMNI_ERROR_UNSUPPORTED, "%s: its driver does not answer", path.c_str());
+    }
+}
+
 const std::string & cpu_library() { return library().name; }
 bool cpu_library_forced() { return library().forced; }
 const ggml_type_traits_cpu & cpu_traits(ggml_type type) { return *library().traits(type); }
@@ -144,6 +157,10 @@ const ggml_type_traits_cpu & cpu_traits(ggml_type type) { return *library().trai
 #else
 
 void backends_load() { log_install(); }
+
+void addon_load(const std::string & path) {
+    fail(OMNI_ERROR_UNSUPPORTED, "%s: this pyomni was compiled with its backends in it, expected one from a wheel", path.c_str());
+}
 
 const std::string & cpu_library() {
     static const std::string none;

@@ -13,6 +13,10 @@ namespace omni {
 // for another CPU than this one.
 void backends_load();
 
+// One backend more, of an add-on wheel: the library at a path. Fails with the reason where it does not load, and where the
+// backends are linked in, which no library fits.
+void addon_load(const std::string & path);
+
 // The CPU variant that was loaded, such as "haswell"; empty where the backend is linked in.
 const std::string & cpu_library();
 bool cpu_library_forced();  // by $PYOMNI_CPU_VARIANT

@@ -1,4 +1,5 @@
-// How many processors this process may use, which can be less than the machine has.
+// How many cores this process may use, which can be fewer than the machine has: of each core counts once, however many
+// threads it runs at a time, since all of them share the units that products are made with.
 #pragma once
 
 namespace omni {

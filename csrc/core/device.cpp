@@ -16,6 +16,25 @@ static std::string device_name(ggml_backend_dev_t dev) {
     return name;
 }
 
+// A GPU that is none: ggml's Vulkan backend calls them all so. They are slower than the CPU they run on.
+static bool is_software(const std::string & description) {
+    for (const char * name : {"llvmpipe", "lavapipe", "softpipe", "SwiftShader", "Software", "Basic Render"}) {
+        if (description.find(name) != std::string::npos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char * device_kind(ggml_backend_dev_t dev) {
+    switch (ggml_backend_dev_type(dev)) {
+        case GGML_BACKEND_DEVICE_TYPE_CPU:  return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU:  return is_software(ggml_backend_dev_description(dev)) ? "software" : "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU: return is_software(ggml_backend_dev_description(dev)) ? "software" : "igpu";
+        default:                            return "other";
+    }
+}
+
 // A function of the CPU backend, looked up by name so that it is found whether ggml is linked in or loaded.
 template <typename F> static F cpu_function(ggml_backend_dev_t cpu, const char * name) {
     void * f = ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name);
@@ -27,21 +46,20 @@ template <typename F> static F cpu_function(ggml_backend_dev_t cpu, const char *
 
 device::device(const std::string & name, int n_threads) {
     backends_load();
+    fault_install();
     for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
         ggml_backend_dev_t dev = ggml_backend_dev_get(i);
-        const auto type = ggml_backend_dev_type(dev);
-        if (type == GGML_BACKEND_DEVICE_TYPE_CPU && !cpu_) {
+        if (ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU && !cpu_) {
             cpu_ = dev;
         }
-        const bool wanted = name == "auto" ? type == GGML_BACKEND_DEVICE_TYPE_GPU : device_name(dev) == name;
-        if (wanted && !dev_) {
+        if (device_name(dev) == name && !dev_) {
             dev_ = dev;
         }
     }
     if (!cpu_) {
         fail(OMNI_ERROR_UNSUPPORTED, "this build has no CPU backend");
     }
-    if (!dev_ && (name == "auto" || name == "cpu")) {
+    if (!dev_ && name == "cpu") {
         dev_ = cpu_;
     }
     if (!dev_) {
@@ -100,9 +118,12 @@ std::vector<backend_ptr> device::open_backends(int n_threads, ggml_abort_callbac
         devs.push_back(cpu_);  // the scheduler wants the CPU last: it runs what no other backend supports
     }
     for (ggml_backend_dev_t dev : devs) {
+        if (dev != cpu_ && device_lost()) {
+            fail(OMNI_ERROR_DEVICE, "device '%s' is not used again: a device failed in this process", name_.c_str());
+        }
         backend_ptr b(ggml_backend_dev_init(dev, nullptr));
         if (!b) {
-            fail(OMNI_ERROR_MEMORY, "device '%s' could not be opened", device_name(dev).c_str());
+            fail(dev == cpu_ ? OMNI_ERROR_MEMORY : OMNI_ERROR_DEVICE, "device '%s' could not be opened", device_name(dev).c_str());
         }
         if (dev == cpu_) {
             cpu_function<decltype(&ggml_backend_cpu_set_n_threads)>(cpu_, "ggml_backend_set_n_threads")(b.get(), n_threads);
@@ -120,7 +141,7 @@ std::string device::list() {
     std::string lines;
     for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
         ggml_backend_dev_t dev = ggml_backend_dev_get(i);
-        lines += device_name(dev) + "\t" + ggml_backend_dev_description(dev) + "\n";
+        lines += device_name(dev) + "\t" + device_kind(dev) + "\t" + ggml_backend_dev_description(dev) + "\n";
     }
     return lines;
 }

@@ -1,6 +1,8 @@
 // A device: where weights live and graphs run. Sessions share its thread pool, one graph at a time.
 #pragma once
 
+#include "core/fault.h"
+
 #include "ggml-backend.h"
 
 #include <memory>
@@ -13,18 +15,26 @@ struct ggml_threadpool;
 namespace omni {
 
 struct backend_free {
-    void operator()(ggml_backend_t b) const { ggml_backend_free(b); }
+    void operator()(ggml_backend_t b) const {
+        if (!device_lost()) {
+            ggml_backend_free(b);
+        }
+    }
 };
 using backend_ptr = std::unique_ptr<ggml_backend, backend_free>;
 
 struct buffer_free {
-    void operator()(ggml_backend_buffer_t b) const { ggml_backend_buffer_free(b); }
+    void operator()(ggml_backend_buffer_t b) const {
+        if (!device_lost() || ggml_backend_buffer_is_host(b)) {
+            ggml_backend_buffer_free(b);
+        }
+    }
 };
 using buffer_ptr = std::unique_ptr<ggml_backend_buffer, buffer_free>;
 
 class device {
   public:
-    // name: "auto", "cpu", "cuda0", ... (lower case); n_threads 0: one per core this process may use.
+    // name: "cpu", "cuda0", ... (lower case); n_threads 0: one per core this process may use.
     device(const std::string & name, int n_threads);
     ~device();
     device(const device &) = delete;
@@ -45,7 +55,7 @@ class device {
 
     std::mutex compute;  // the thread pool runs one graph at a time
 
-    static std::string list();  // "name\tdescription\n" for each device
+    static std::string list();  // "name\tkind\tdescription\n" for each device
     static std::string build(); // a wheel's "cpu\thaswell\n", "AVX2\t1\n" for each feature the CPU's kernels use
 
   private:

@@ -26,6 +26,12 @@ void fail(omni_status status, const char * format, ...) {
     throw failure(status, text);
 }
 
+static thread_local int depth = 0;
+
+guard::guard() { depth++; }
+guard::~guard() { depth--; }
+bool inside_guarded() { return depth > 0; }
+
 omni_status report(omni_error * err, omni_status status, const char * text) {
     if (err) {
         err->status = status;

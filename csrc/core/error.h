@@ -27,8 +27,16 @@ std::string text_of(const char * format, ...) OMNI_PRINTF(1, 2);
 
 omni_status report(omni_error * err, omni_status status, const char * text);
 
+// Counts the calls of `guarded` that this thread is inside of.
+struct guard {
+    guard();
+    ~guard();
+};
+bool inside_guarded();
+
 // Runs f and turns whatever it throws into a status and a sentence.
 template <typename F> omni_status guarded(omni_error * err, F && f) {
+    const guard inside;
     try {
         f();
         return OMNI_OK;

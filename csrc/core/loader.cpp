@@ -100,13 +100,18 @@ void weights::upload(const load_options & how) {
                  name.c_str(), component_.c_str());
         }
     }
+    std::set<std::string> tables;  // of which few rows are ever looked up: in the file, whatever the device
+    if (how.map != load_options::map_never) {
+        const std::vector<std::string> large = large_tables({tables_.begin(), tables_.end()});
+        tables.insert(large.begin(), large.end());
+    }
     uint64_t n_host = 0;
     std::vector<std::string> on_host, on_device;
     for (const auto & [name, t] : tensors_) {
         if (takers_.count(name)) {
             continue;
         }
-        const bool host = device_->is_cpu() || (how.host_experts && name.find("_exps.") != std::string::npos);
+        const bool host = device_->is_cpu() || tables.count(name) || (how.host_experts && name.find("_exps.") != std::string::npos);
         (host ? on_host : on_device).push_back(name);
     }
     if (how.packed) {

@@ -18,7 +18,11 @@ static const int64_t min_shared_bytes = 8 << 20;
 static const size_t max_taps_of_a_name = 32;
 
 struct sched_free {
-    void operator()(ggml_backend_sched_t s) const { ggml_backend_sched_free(s); }
+    void operator()(ggml_backend_sched_t s) const {
+        if (!device_lost()) {
+            ggml_backend_sched_free(s);
+        }
+    }
 };
 
 // Each graph has a scheduler of its own: its memory is planned once and an ordinary step plans nothing.
@@ -173,11 +177,20 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
         }
         ggml_backend_tensor_set(it->second, f.data, 0, f.bytes);
     }
-    const ggml_status status = ggml_backend_sched_graph_compute(b.sched.get(), b.g->cgraph());
-    if (status != GGML_STATUS_SUCCESS) {
+    const auto half_way = [&] {
         for (int32_t i = 0; i < key.n_lanes; i++) {
             broken_[size_t(key.lane0 + i)] = key.verb != verb_embed && key.verb != verb_project && key.verb != verb_encode;  // which keep nothing
         }
+    };
+    ggml_status status = GGML_STATUS_FAILED;
+    try {
+        status = ggml_backend_sched_graph_compute(b.sched.get(), b.g->cgraph());
+    } catch (...) {  // a GPU's backend
+        half_way();
+        throw;
+    }
+    if (status != GGML_STATUS_SUCCESS) {
+        half_way();
         if (status == GGML_STATUS_ABORTED) {
             fail(OMNI_ERROR_CANCELLED, "the call was cancelled");
         }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arm_neon.h>
+#include <string.h>
 
 #include "kernels/panel_tiles.h"
 
@@ -50,8 +51,8 @@ template <class Dot> struct v128_pair {
 
     static vi both(int32x4_t v) { return {v, v}; }
     static vi both(int32_t v) { return both(vdupq_n_s32(v)); }
-    static vi spread_int(const char * p) { int32_t v; __builtin_memcpy(&v, p, 4); return both(v); }
-    static vf spread(const char * p) { float v; __builtin_memcpy(&v, p, 4); return {vdupq_n_f32(v), vdupq_n_f32(v)}; }
+    static vi spread_int(const char * p) { int32_t v; memcpy(&v, p, 4); return both(v); }
+    static vf spread(const char * p) { float v; memcpy(&v, p, 4); return {vdupq_n_f32(v), vdupq_n_f32(v)}; }
     static vf zero() { return {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)}; }
     static vi zero_int() { return both(0); }
     static vi add(vi a, vi b) { return {vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)}; }
@@ -66,14 +67,14 @@ template <class Dot> struct v128_pair {
             return load(p);
         }
         float part[lanes] = {};
-        __builtin_memcpy(part, p, size_t(n) * sizeof(float));
+        memcpy(part, p, size_t(n) * sizeof(float));
         return load(part);
     }
     static void store_part(float * p, vf v, long n) {
         float part[lanes];
         store(n == lanes ? p : part, v);
         if (n != lanes) {
-            __builtin_memcpy(p, part, size_t(n) * sizeof(float));
+            memcpy(p, part, size_t(n) * sizeof(float));
         }
     }
     static vf mul(vf a, vf b) { return {vmulq_f32(a.low, b.low), vmulq_f32(a.high, b.high)}; }
@@ -106,7 +107,7 @@ template <class Dot> struct v128_pair {
         uint16_t h[8];
 #pragma GCC unroll 8
         for (long r = 0; r < 8; r++) {
-            __builtin_memcpy(&h[r], w.row[r] + at, 2);
+            memcpy(&h[r], w.row[r] + at, 2);
         }
         return {widen(vld1_u16(h)), widen(vld1_u16(h + 4))};
     }

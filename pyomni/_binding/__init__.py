@@ -4,8 +4,31 @@ The only package that imports ``pyomni._native``. Arrays handed to C are made C-
 back are allocated here and filled by C.
 """
 
-from pyomni._binding.device import Device, Info, Model, build_about, devices, drain_log
+from pyomni._binding.addons import Addon, load_addons
+from pyomni._binding.device import (
+    Device,
+    Found,
+    Info,
+    Model,
+    build_about,
+    devices,
+    drain_log,
+    found_devices,
+)
 from pyomni._binding.quantize import quantize
 from pyomni._binding.session import Session
 
-__all__ = ["Device", "Info", "Model", "Session", "build_about", "devices", "drain_log", "quantize"]
+__all__ = [
+    "Addon",
+    "Device",
+    "Found",
+    "Info",
+    "Model",
+    "Session",
+    "build_about",
+    "devices",
+    "drain_log",
+    "found_devices",
+    "load_addons",
+    "quantize",
+]

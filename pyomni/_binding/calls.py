@@ -27,6 +27,7 @@ _CLASSES: dict[int, type[errors.PyOmniError]] = {
     lib.OMNI_ERROR_STATE: errors.SessionBroken,
     lib.OMNI_ERROR_BUSY: errors.SessionBusy,
     lib.OMNI_ERROR_CANCELLED: errors.Cancelled,
+    lib.OMNI_ERROR_DEVICE: errors.DeviceError,
 }
 
 

@@ -6,26 +6,46 @@ import os
 from dataclasses import dataclass
 
 from pyomni import errors
+from pyomni._binding.addons import load_addons
 from pyomni._binding.calls import Handle, checked, drained, text_of
 from pyomni._native import ffi, lib
 
-__all__ = ["Device", "Info", "Model", "build_about", "devices", "drain_log"]
+__all__ = ["Device", "Found", "Info", "Model", "build_about", "devices", "drain_log", "found_devices"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A device that is here.
+
+    Attributes
+    ----------
+    name : str
+        What ``Device`` and ``--device`` take.
+    kind : {"cpu", "gpu", "igpu", "software", "other"}
+        ``igpu`` shares the CPU's memory; ``software`` calls itself a GPU and runs on the CPU.
+    description : str
+    """
+
+    name: str
+    kind: str
+    description: str
+
+
+def found_devices() -> list[Found]:
+    """List the devices of this build and of the add-ons that are installed."""
+    load_addons()
+    return [Found(*line.split("\t", 2)) for line in text_of(lib.omni_device_list).splitlines()]
 
 
 def devices() -> list[tuple[str, str]]:
-    """List the devices of this build.
+    """List the devices of this build and of the add-ons that are installed.
 
     Returns
     -------
     list of (name, description)
-        ``name`` is what ``Device`` and ``--device`` take.
+        ``name`` is what ``--device`` and `load` take.
     """
-    return [
-        (name, description)
-        for name, _, description in (
-            line.partition("\t") for line in text_of(lib.omni_device_list).splitlines()
-        )
-    ]
+    return [(one.name, one.description) for one in found_devices()]
 
 
 def build_about() -> dict[str, str]:
@@ -52,7 +72,7 @@ class Device(Handle):
     Parameters
     ----------
     name : str
-        ``auto`` (the first GPU, else the CPU), ``cpu``, or a name that ``devices()`` lists.
+        ``cpu``, or another name that ``devices()`` lists; `pyomni.machine` knows what ``auto`` is.
     n_threads : int, optional
         CPU threads; None takes one per core this process may use.
 
@@ -62,9 +82,11 @@ class Device(Handle):
         No such device, or a thread count out of range.
     """
 
-    def __init__(self, name: str = "auto", n_threads: int | None = None) -> None:
+    def __init__(self, name: str, n_threads: int | None = None) -> None:
         if n_threads is not None and not 1 <= n_threads <= 512:
             raise errors.ArgumentError(f"threads is {n_threads}, expected 1 to 512")
+        if name != "cpu":  # which needs none
+            load_addons()
         out = ffi.new("omni_device **")
         with checked() as call:
             call(lib.omni_device_open, name.encode(), n_threads or 0, out)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pyomni.errors import ArgumentError, PrecisionWarning, UnsupportedModel
 
 if TYPE_CHECKING:
-    from pyomni._binding import Model
+    from pyomni._binding import Device, Model
     from pyomni.components.codec import CodecDecoder, CodecEncoder
     from pyomni.components.encoder import Encoder
     from pyomni.components.lm import DecoderLM
@@ -56,7 +56,7 @@ class Weights:
         if precision not in PRECISIONS:
             raise ArgumentError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
-        from pyomni._binding import Device
+        from pyomni.machine import open_device
 
         #: Called with each language model that is opened and its component's name; what it returns is used.
         self.watch: Callable[[str, DecoderLM], DecoderLM] | None = None
@@ -65,7 +65,7 @@ class Weights:
         self.precision = precision  # what was asked for, until a component says what runs
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
-            self.device: Device = opened.enter_context(Device(device, threads))
+            self.device: Device = opened.enter_context(open_device(device, threads))
             self._opened = opened
             for name in components:
                 if name in where:

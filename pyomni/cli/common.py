@@ -18,6 +18,8 @@ from pyomni.errors import (
     Cancelled,
     ClusterError,
     ContextFull,
+    DeviceError,
+    DeviceWarning,
     ImageError,
     ModelFileError,
     ModelFormatError,
@@ -40,7 +42,7 @@ FILE_TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4
 
 #: First match wins; anything else is a bug and ends with 1.
 EXIT_CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
-    ((OutOfMemory, OutputFileError, ClusterError), RESOURCE),
+    ((OutOfMemory, OutputFileError, ClusterError, DeviceError), RESOURCE),
     ((ModelFileError, ModelFormatError, UnsupportedModel), MODEL),
     ((ArgumentError, AudioError, ContextFull, ImageError, VideoError), INPUT),
     ((KeyboardInterrupt, Cancelled), INTERRUPTED),
@@ -204,7 +206,8 @@ def open_model(
     say_default(args)
     # what is left to be wrong in the arguments is the device
     with blame(RESOURCE), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PrecisionWarning)
+        for kind in (DeviceWarning, PrecisionWarning):
+            warnings.simplefilter("always", kind)
         model = SpeechModel(
             path,
             device=args.device,

@@ -9,9 +9,11 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from pyomni import __version__
 from pyomni.cli import (
@@ -31,7 +33,7 @@ from pyomni.cli import (
     voices,
 )
 from pyomni.cli.common import EXIT_CODES, INTERRUPTED, CliError, Parser
-from pyomni.errors import PyOmniError
+from pyomni.errors import DeviceWarning, PyOmniError
 
 EXAMPLE = """\
 example:
@@ -78,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     try:
-        with _sigterm_interrupts():
+        with _sigterm_interrupts(), _warning_lines(args.quiet):
             code = int(args.run(args))
             sys.stdout.flush()
             return code
@@ -143,6 +145,23 @@ def _memory_ran_out(error: BaseException | None) -> bool:
                 return True
         error = error.__cause__ or error.__context__
     return False
+
+
+@contextmanager
+def _warning_lines(quiet: bool) -> Iterator[None]:
+    """Say in one line, and each time, that a device is passed over."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if quiet else "always", DeviceWarning)
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, DeviceWarning):
+                print(f"pyomni: warning: {message}", file=sys.stderr)
+            else:
+                shown(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

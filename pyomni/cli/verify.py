@@ -56,7 +56,7 @@ def add(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print each row as it is known."""
-    from pyomni._binding import Device
+    from pyomni.machine import open_device
     from pyomni.verify.codes import run_codes
     from pyomni.verify.toys import run_toys
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     recorded = _recorded(args, model)
     rows, prose = [], not args.json and not args.quiet
     with blame(RESOURCE):
-        device = Device(args.device, args.threads)
+        device = open_device(args.device, args.threads)
     with device:
         if prose:
             print(f"toy models as {args.type} on {device.name}")

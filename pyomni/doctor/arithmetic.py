@@ -1,8 +1,4 @@
-"""The ops against numpy: a small talker of random weights, in each type, on each device.
-
-The same two layers of grouped-query attention are written down twice: once in C++, and here, in float64. The
-weights numpy uses are those the file holds, dequantised, so what differs is the arithmetic alone.
-"""
+"""The ops against numpy: a small talker of random weights, in each type, on each device."""
 
 from __future__ import annotations
 
@@ -10,30 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
-from numpy.typing import NDArray
-
-from pyomni.convert.writer import add_key
 from pyomni.doctor.check import Check, graded
-from pyomni.doctor.tensors import read_tensor
-from pyomni.metadata import Metadata
+from pyomni.machine.small_talker import BEARABLE, ELSEWHERE, TYPES, SmallTalker
 
 __all__ = ["arithmetic_checks"]
-
-F64 = NDArray[np.float64]
-N_ROWS = 7
-# a row of 256 is whole blocks of every type; fewer key heads than query heads, as in every released model
-SIZES = {"n_layer": 2, "n_embd": 256, "n_ff": 512, "n_head": 4, "n_head_kv": 2, "head_dim": 64,
-         "n_ctx_max": 64, "n_vocab": 96, "n_groups": 2, "text.n_vocab": 8, "text.n_embd": 32}  # fmt: skip
-RMS_EPS, ROPE_THETA = 1e-6, 10000.0
-
-#: Type to the largest relative difference that is normal: what the kernels round their input to decides it.
-TYPES = {"f32": 1e-5, "f16": 2e-3, "bf16": 1e-2}
-TYPES |= dict.fromkeys(("q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4_nl"), 5e-2)
-#: On devices other than the CPU, where products of floats may be made of TF32 or of halves.
-ELSEWHERE = {**TYPES, "f32": 3e-3, "f16": 5e-3}
-BEARABLE = 4.0  # times that: a warning
 
 
 def arithmetic_checks() -> Iterator[Check]:
@@ -41,11 +17,9 @@ def arithmetic_checks() -> Iterator[Check]:
     from pyomni._binding import devices
 
     with tempfile.TemporaryDirectory(prefix="pyomni-doctor-") as folder:
-        paths = {kind: _write(Path(folder) / f"{kind}.gguf", kind) for kind in TYPES}
-        rows = np.random.default_rng(5).standard_normal((N_ROWS, SIZES["n_embd"])).astype(np.float32)
-        expected = {kind: _numpy(path, rows) for kind, path in paths.items()}
+        talkers = {kind: SmallTalker(Path(folder, f"{kind}.gguf"), kind) for kind in TYPES}
         for name, _ in devices():
-            found = {kind: _difference(name, paths[kind], rows, expected[kind]) for kind in TYPES}
+            found = {kind: talker.difference(name) for kind, talker in talkers.items()}
             limits = TYPES if name == "cpu" else ELSEWHERE
             shares = {kind: value / limits[kind] for kind, value in found.items()}
             worst = max(shares, key=lambda kind: shares[kind])
@@ -53,124 +27,7 @@ def arithmetic_checks() -> Iterator[Check]:
                 f"ops {name}",
                 graded(shares[worst], 1.0, BEARABLE),
                 f"relative difference to numpy: {', '.join(f'{k} {v:.0e}' for k, v in found.items())}",
-                ", ".join(f"{kind} below {limit:.0e}" for kind, limit in limits.items()),
+                ", ".join(f"{kind} below {limits[kind]:.0e}" for kind in found),
                 f"kernels of {worst} on {name} compute something else: a bad build, driver or memory",
                 "another --device; build again with GGML_NATIVE=OFF; please report it",
             )
-
-
-def _difference(device: str, path: Path, rows: NDArray[np.float32], expected: tuple[F64, F64]) -> float:
-    """Return the largest difference of hidden row and logits, relative to the largest value."""
-    from pyomni._binding import Device, Model
-    from pyomni.components.lm import DecoderLM
-
-    with Device(device, 2) as opened, Model(opened, path, "talker") as model:
-        lm = DecoderLM(model, SIZES["n_ctx_max"])
-        lm.decode(rows[:-1])  # rows together and a row alone take different kernels
-        step = lm.decode(rows[-1:])
-        lm.close()
-    found = (step.hidden[0], step.logits[0])
-    return max(float(np.abs(f - e).max() / np.abs(e).max()) for f, e in zip(found, expected, strict=True))
-
-
-def _write(path: Path, kind: str) -> Path:
-    """Write a talker whose matrices are of a type."""
-    from pyomni._binding import quantize
-
-    s, rng = SIZES, np.random.default_rng(3)
-    writer = GGUFWriter(path, "qwen3-tts")
-    for key, value in {
-        "pyomni.format_version": 1,
-        "pyomni.components": ["talker"],
-        "pyomni.type": kind,
-    }.items():
-        add_key(writer, key, value)  # type: ignore[arg-type]
-    for name, number in {**s, "rms_eps": RMS_EPS, "rope_theta": ROPE_THETA}.items():
-        add_key(writer, f"talker.{name}", number)
-
-    def norm(name: str, n: int) -> None:
-        writer.add_tensor(f"talker.{name}", (1 + 0.1 * rng.standard_normal(n)).astype(np.float32))
-
-    def matrix(name: str, n_out: int, n_in: int, typed: str = kind) -> None:
-        values = (rng.standard_normal((n_out, n_in)) * n_in**-0.5).astype(np.float32)
-        if typed == "f32":
-            writer.add_tensor(f"talker.{name}.weight", values)
-        elif typed == "f16":
-            writer.add_tensor(f"talker.{name}.weight", values.astype(np.float16))
-        elif typed == "bf16":
-            bits = (values.view(np.uint32) >> 16).astype(np.uint16)
-            writer.add_tensor(
-                f"talker.{name}.weight", bits.view(np.uint8), raw_dtype=GGMLQuantizationType.BF16
-            )
-        else:
-            raw = GGMLQuantizationType[typed.upper()]
-            writer.add_tensor(f"talker.{name}.weight", quantize(typed, values), raw_dtype=raw)
-
-    for i in range(s["n_layer"]):
-        blk, width = f"blk.{i}.", s["head_dim"]
-        norm(blk + "attn_norm.weight", s["n_embd"])
-        norm(blk + "ffn_norm.weight", s["n_embd"])
-        norm(blk + "attn_q_norm.weight", width)
-        norm(blk + "attn_k_norm.weight", width)
-        matrix(blk + "attn_q", s["n_head"] * width, s["n_embd"])
-        matrix(blk + "attn_k", s["n_head_kv"] * width, s["n_embd"])
-        matrix(blk + "attn_v", s["n_head_kv"] * width, s["n_embd"])
-        matrix(blk + "attn_output", s["n_embd"], s["n_head"] * width)
-        matrix(blk + "ffn_gate", s["n_ff"], s["n_embd"])
-        matrix(blk + "ffn_up", s["n_ff"], s["n_embd"])
-        matrix(blk + "ffn_down", s["n_embd"], s["n_ff"])
-    norm("output_norm.weight", s["n_embd"])
-    matrix("codec_embd", s["n_vocab"], s["n_embd"])
-    matrix("codec_head", s["n_vocab"], s["n_embd"])
-    # the text side is not compared
-    matrix("text_embd", s["text.n_vocab"], s["text.n_embd"], "f32")
-    matrix("text_proj.fc1", s["text.n_embd"], s["text.n_embd"], "f32")
-    matrix("text_proj.fc2", s["n_embd"], s["text.n_embd"], "f32")
-    norm("text_proj.fc1.bias", s["text.n_embd"])
-    norm("text_proj.fc2.bias", s["n_embd"])
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def _numpy(path: Path, rows: NDArray[np.float32]) -> tuple[F64, F64]:
-    """Run the talker over rows [n, n_embd]; return the last hidden row [n_embd] and logits [n_vocab]."""
-    s = SIZES
-    w = {
-        t.name.removeprefix("talker."): read_tensor(path, t).astype(np.float64)
-        for t in Metadata.read(path).tensors
-    }
-    x = rows.astype(np.float64)  # [n, n_embd]
-    shared = s["n_head"] // s["n_head_kv"]
-    later = np.triu(np.full((len(x), len(x)), -np.inf), 1)
-    for i in range(s["n_layer"]):
-        layer = {name.removeprefix(f"blk.{i}."): v for name, v in w.items() if name.startswith(f"blk.{i}.")}
-        y = _rms(x, layer["attn_norm.weight"])
-        heads = (len(x), -1, s["head_dim"])
-        q = _turned(_rms((y @ layer["attn_q.weight"].T).reshape(heads), layer["attn_q_norm.weight"]))
-        k = _turned(_rms((y @ layer["attn_k.weight"].T).reshape(heads), layer["attn_k_norm.weight"]))
-        v = (y @ layer["attn_v.weight"].T).reshape(heads)
-        k, v = (np.repeat(z, shared, axis=1) for z in (k, v))  # [n, n_head, head_dim]
-        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(s["head_dim"]) + later
-        share = np.exp(scores - scores.max(-1, keepdims=True))
-        share /= share.sum(-1, keepdims=True)
-        x = x + np.einsum("hqk,khd->qhd", share, v).reshape(len(x), -1) @ layer["attn_output.weight"].T
-        y = _rms(x, layer["ffn_norm.weight"])
-        gate = y @ layer["ffn_gate.weight"].T
-        x = x + (gate / (1 + np.exp(-gate)) * (y @ layer["ffn_up.weight"].T)) @ layer["ffn_down.weight"].T
-    hidden = _rms(x[-1], w["output_norm.weight"])
-    return hidden, w["codec_head.weight"] @ hidden
-
-
-def _rms(x: F64, weight: F64) -> F64:
-    return x / np.sqrt((x**2).mean(-1, keepdims=True) + RMS_EPS) * weight
-
-
-def _turned(x: F64) -> F64:
-    """Rotate [n, n_head, head_dim] by position: channel c goes with channel c + head_dim / 2."""
-    half = x.shape[-1] // 2
-    angle = np.arange(len(x))[:, None, None] * ROPE_THETA ** -(np.arange(half) / half)  # [n, 1, half]
-    a, b = x[..., :half], x[..., half:]
-    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], -1)

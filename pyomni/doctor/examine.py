@@ -69,6 +69,9 @@ def examine(
         fit = fit and check.status != FAIL
         yield check
     if fit:
+        from pyomni.machine import pick
+
+        device = pick(device).name  # chosen once, and what was passed over is said once
         yield from guarded("ops", _arithmetic)
         yield from guarded("reference codes", lambda: _reference(device, threads))
     meta = None

@@ -122,14 +122,27 @@ def _kernels(ours: str | None, fast: str, problem: str) -> Check:
 
 
 def _devices(device: str, threads: int | None) -> Check:
-    from pyomni._binding import Device, devices
+    from pyomni._binding import Device, found_devices, load_addons
+    from pyomni.machine import pick
 
-    with Device(device, threads) as opened:
+    picked, found = pick(device), found_devices()
+    with Device(picked.name, threads) as opened:
         name, n = opened.name, opened.n_threads
-    listed = ", ".join(f"{known} ({' '.join(words.split())})" for known, words in devices())
+    listed = [f"{one.name} ({' '.join(one.description.split())})" for one in found]
+    for addon in load_addons():
+        if addon.problem:
+            listed.append(f"{addon.name}: the add-on is not used, {addon.problem}")
+        elif not any(one.name.startswith(addon.name) for one in found):
+            listed.append(f"{addon.name}: found, no device")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    measured = f"{listed}; using {name} with {n} threads"
+    measured = f"{', '.join([*listed, *picked.problems])}; using {name} with {n} threads: {picked.why}"
     normal = f"a GPU where there is one, at most {cores} threads"
+    if picked.problems:
+        means = "the driver or the memory is bad, the device is full, or the library is for other GPUs"
+        return Check("devices", FAIL if device == name else WARN, measured, normal, means, "--device cpu")
+    if any(addon.problem for addon in load_addons()):
+        means = "an add-on of another version, or a library it needs is not there"
+        return Check("devices", WARN, measured, normal, means, "install pyomni and the add-on together")
     if n > cores:
         means = "threads wait for each other: much slower"
         return Check("devices", WARN, measured, normal, means, f"--threads {cores} or fewer")

@@ -1,10 +1,14 @@
 """Print the tables of docs/parity.md from what this machine reaches now.
 
     python tests/parity/report.py [--write | --check]
+    python tests/parity/report.py --device NAME [--write]
 
 ``--write`` puts them into docs/parity.md between their markers. ``--check`` ends with 1 where the document
 has other rows or columns than are made now, or where a figure, there or here, is larger than allowed. Needs
 pyomni installed; no torch.
+
+With ``--device`` it is the table of that device alone, which ``--check`` can only read: it has to have the
+rows of today, and no figure too large.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from parity import figures
 
-from pyomni._binding import Device
+from pyomni._binding import Device, build_about, devices
 from pyomni.verify import recording
 from pyomni.verify import toy_speech as cases
 from pyomni.verify.speech_engine import Ours, gguf
@@ -29,6 +33,7 @@ from pyomni.verify.tolerances import SHARES, TOLERANCES
 from pyomni.verify.toys import Row, run_toys
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "parity.md"
+DEVICE_KINDS = ("f32", "q8_0")  # float products and quantised ones
 BEGIN, END = "<!-- begin: python tests/parity/report.py --write, {} -->", "<!-- end -->"
 MISSED = "**"  # around a figure that is larger than allowed
 
@@ -88,6 +93,40 @@ def types() -> str:
     return "\n".join(lines)
 
 
+def device(name: str) -> str:
+    """Return what `pyomni verify --device` prints, one column per type, and what the device is."""
+    with Device(name, 2) as opened:
+        found = {kind: list(run_toys(opened, kind)) for kind in DEVICE_KINDS}
+    return device_table(name, f"{dict(devices())[name]}, ggml {build_about()['ggml']}", found)
+
+
+def device_table(name: str, about: str, found: dict[str, list[Row]]) -> str:
+    """Return the table of a device: its rows by type."""
+    by_place = {kind: {(row.component, row.stage): row for row in rows} for kind, rows in found.items()}
+    lines = [f"| {name} | stage | at most, f32 | {' | '.join(found)} |", "|---" * (3 + len(found)) + "|"]
+    for (component, stage), row in by_place["f32"].items():
+        cells = [_share(by_place[kind].get((component, stage))) for kind in found]
+        lines.append(f"| {component} | {stage} | {row.allowed:.1e} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"{about}."])
+
+
+def device_differences(text: str, fresh: str) -> list[str]:
+    """Return what is wrong with the recorded tables of devices, next to the CPU's table made now."""
+    wrong, rows = [], _rows(fresh)
+    begin = re.escape(BEGIN).replace(r"\{\}", r"device \w+")
+    for stored in re.findall(rf"{begin}\n(.*?)\n{END}", text, re.DOTALL):
+        if _rows(stored) != rows:
+            wrong.append("device: the document has other rows than the CPU's table; record it again")
+        wrong += [f"device: too large: {line}" for line in stored.splitlines() if MISSED in line]
+    return wrong
+
+
+def _rows(table: str) -> set[tuple[str, ...]]:
+    """Return component and stage of each row."""
+    cells = [line.split("|")[1:3] for line in table.splitlines()[2:] if line.startswith("| ")]
+    return {(component.strip(), stage.strip()) for component, stage in cells if component.strip()}
+
+
 def _cell(value: float, ok: bool) -> str:
     return f"{value:.1e}" if ok else f"{MISSED}{value:.1e}{MISSED}"
 
@@ -120,20 +159,33 @@ def _shape(table: str) -> list[str]:
     return [re.sub(r"\d[\d.e+-]*", "#", line).replace("**", "") for line in table.splitlines()]
 
 
+def written(text: str, name: str, table: str) -> str:
+    """Return a document with a table in its place."""
+    begin = BEGIN.format(name)
+    before, found, rest = text.partition(begin)
+    if not found:
+        raise SystemExit(f"{DOC.name} has no line '{begin}'")
+    return f"{before}{begin}\n{table}\n{END}{rest.partition(END)[2]}"
+
+
 def main() -> int:
     """Print the tables, write them into the document, or compare it with them."""
-    fresh = {name: make() for name, make in TABLES.items()}
     text = DOC.read_text(encoding="utf-8")
-    if "--check" in sys.argv[1:]:
-        wrong = differences(text, fresh)
+    words = sys.argv[1:]
+    if "--device" in words:
+        name = words[words.index("--device") + 1]
+        fresh = {f"device {name}": device(name)}
+    else:
+        fresh = {name: make() for name, make in TABLES.items()}
+    if "--check" in words:
+        wrong = differences(text, fresh) + device_differences(text, fresh["types"])
         print("\n".join(wrong or ["docs/parity.md is current"]))
         return 1 if wrong else 0
-    if "--write" not in sys.argv[1:]:
+    if "--write" not in words:
         print("\n\n".join(fresh.values()))
         return 0
     for name, table in fresh.items():
-        before, _, rest = text.partition(BEGIN.format(name))
-        text = f"{before}{BEGIN.format(name)}\n{table}\n{END}{rest.partition(END)[2]}"
+        text = written(text, name, table)
     DOC.write_text(text, encoding="utf-8")
     return 0
 

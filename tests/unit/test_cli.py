@@ -101,6 +101,7 @@ def test_wrong_usage_is_one_line_and_2(
         (errors.ContextFull("x"), 4),
         (errors.OutOfMemory("x"), 5),
         (errors.OutputFileError("x"), 5),
+        (errors.DeviceError("x"), 5),
         (MemoryError(), 5),
         (errors.SessionBusy("x"), 1),
         (errors.SessionBroken("x"), 1),

@@ -33,6 +33,7 @@ from pyomni.doctor import (
 )
 from pyomni.doctor.check import graded, guarded
 from pyomni.doctor.tensors import dequantised, raw_parts, read_tensor, scales_finite
+from pyomni.machine import small_talker
 from pyomni.metadata import Metadata, SpeechMetadata, read_model
 from pyomni.pipelines.speech import Timings
 
@@ -178,9 +179,9 @@ def test_a_build_for_another_processor_fails() -> None:
 
 
 def test_ops_that_compute_something_else_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = arithmetic._numpy
+    right = small_talker._numpy
     monkeypatch.setattr(arithmetic, "TYPES", {"f32": 1e-5})
-    monkeypatch.setattr(arithmetic, "_numpy", lambda path, rows: tuple(x * 1.01 for x in right(path, rows)))
+    monkeypatch.setattr(small_talker, "_numpy", lambda held, rows: tuple(x * 1.01 for x in right(held, rows)))
     assert by_name(arithmetic.arithmetic_checks())["ops cpu"].status == FAIL
 
 

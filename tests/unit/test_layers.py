@@ -21,7 +21,7 @@ PYTHON_LAYERS = (
     {"components"},
     {"pipelines"},
     {"convert"},
-    {"hub", "quantize", "toy"},
+    {"hub", "machine", "quantize", "toy"},
     {"api"},
     {"batch", "bench", "compat", "imatrix", "verify"},
     {"doctor", "server"},
@@ -205,3 +205,18 @@ def test_a_models_name_in_a_block_is_noticed(tmp_path: Path) -> None:
     assert list(model_names_in(tmp_path)) == [
         "attention.h:3: a block names 'Talker'; its parameters lack a field"
     ]
+
+
+# What the CPU backend has for itself (ggml-cpu.h). A wheel loads it at run time and links nothing of it.
+CPU_BACKEND = re.compile(
+    r"\bggml_(backend_cpu_|backend_is_cpu|cpu_|get_type_traits_cpu|graph_(compute|plan)\b|is_numa|numa_"
+    r"|(get|set|new)_[fi]32|threadpool_(new|free|pause|resume|get_n_threads))\w*\s*\("
+)
+BUILD_FOR_HERE = ROOT / "csrc/core/backends.cpp"  # calls one where the backend is linked in
+
+
+def test_csrc_calls_nothing_of_the_cpu_backend() -> None:
+    assert CPU_BACKEND.search(BUILD_FOR_HERE.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "csrc").rglob("*.cpp")) + sorted((ROOT / "csrc").rglob("*.h")):
+        found = CPU_BACKEND.search(path.read_text(encoding="utf-8"))
+        assert path == BUILD_FOR_HERE or not found, f"{path}: {found} is not there in a wheel"

@@ -21,6 +21,10 @@ GUARDED = {
     ("core/error.h", "__attribute__"),
     ("kernels/team.cpp", "__asm__"),
     ("core/windows.h", "<windows.h>"),
+    ("kernels/cpu_arm.cpp", "<sys/sysctl.h>"),
+    ("kernels/cpu_arm.cpp", "<sys/auxv.h>"),
+    ("kernels/matvec_neon.cpp", "__builtin_prefetch"),
+    ("kernels/panel_neon.h", "__builtin_prefetch"),
 }
 
 
