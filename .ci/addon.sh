@@ -3,8 +3,8 @@
 #
 #     bash .ci/addon.sh cuda|vulkan [OUT] [PYOMNI.whl]        OUT: dist
 #
-# DEFINES="CMAKE_CUDA_ARCHITECTURES=90-real GGML_CUDA_FA=OFF" builds less. Needs the CUDA toolkit, or the headers of Vulkan
-# (1.3.272 or newer), glslc and the headers of SPIR-V.
+# DEFINES="CMAKE_CUDA_ARCHITECTURES=90-real GGML_CUDA_FA=OFF" builds less; DEFINES="Vulkan_INCLUDE_DIR=..." names other headers. Needs
+# the CUDA toolkit, or the headers of Vulkan (1.3.272 or newer), glslc and the headers of SPIR-V.
 set -euo pipefail
 exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
