@@ -12,6 +12,7 @@ import argparse
 import itertools
 import random
 import re
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def lines(name: str) -> list[str]:
 
 FRAMES, EVERYDAY, NUMBERS = lines("frames.txt"), lines("everyday.txt"), lines("numbers.txt")
 FUNCTION = " ".join(lines("function_words.txt")).split()
+# How often a word is wanted in all texts together, by its rank among the most frequent.
+WANTED = {500: 150, 1000: 80, 3000: 40}
+NOT_WORDS = set("mm uh huh hm etc edit fuck fucking shit bullshit ass".split())
 
 
 def common_words() -> dict[str, list[str]]:
@@ -73,6 +77,12 @@ class Words:
         )
         self.names = sorted(names, key=lambda word: -self.score(word.lower()))[:700]
         self.by_part = self._parts(set(lower))
+        apart = {"a", "i"}  # and no other letter
+        every = {word for word in WORDS.read_text(encoding="utf-8").split() if word.islower()}
+        self.frequent = sorted(
+            (w for w in (every & spoken) - NOT_WORDS if len(w) > 1 or w in apart),
+            key=lambda word: (-self.score(word), word),
+        )
 
     def score(self, *words: str) -> int:
         """Log probability of the last word after the others (the library takes the newest first)."""
@@ -169,6 +179,22 @@ class Writer:
             sentence.append(choices[self.random.choice(best)])
         return self.finish(sentence)
 
+    def around(self, word: str, lacking: list[str]) -> str:
+        """A sentence that grows to both sides of a word, of other words that lack and function words."""
+        sentence, length = [word], self.random.randint(3, 8)
+        while len(sentence) < length:
+            left = self.random.random() < 0.5
+            choices = self.random.sample(FUNCTION, 8) + self.random.choices(lacking, k=60)
+            choices = [other for other in choices if other not in sentence]
+            if left:
+                scores = [self.words.score(o) + self.words.pair(o, sentence[0]) for o in choices]
+            else:
+                scores = [self.words.score(*sentence[-2:], o) for o in choices]
+            best = sorted(range(len(choices)), key=lambda i: -scores[i])[:4]
+            found = choices[self.random.choice(best)]
+            sentence = [found, *sentence] if left else [*sentence, found]
+        return self.finish(sentence)
+
     def phrase(self) -> str:
         """One to four words, every word of the list in turn."""
         count = self.random.choice((1, 2, 2, 3, 3, 4))
@@ -221,6 +247,16 @@ class Writer:
         return text
 
 
+def lacking(words: Words, texts: list[str]) -> dict[str, int]:
+    """The frequent words that these texts have too seldom, and how many times are lacking."""
+    said = Counter(word for text in texts for word in re.findall(r"[a-z']+", text.lower()))
+    found, begin = {}, 0
+    for end, wanted in WANTED.items():
+        found.update({w: wanted - said[w] for w in words.frequent[begin:end] if said[w] < wanted})
+        begin = end
+    return found
+
+
 def plain(text: str) -> str:
     """A sentence without case and punctuation, to compare by."""
     return re.sub(r"[^a-z0-9' ]", "", text.lower()).strip()
@@ -233,16 +269,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--set", default="train")
     arguments = parser.parse_args()
-    writer = Writer(Words(), arguments.seed, common_words() if arguments.set == "common" else None)
+    writer = Writer(Words(), arguments.seed, common_words() if arguments.set.startswith("common") else None)
     barred = {
         plain(line)
         for name in ("held_out.txt", "development.txt")
         for line in (HERE / name).read_text().splitlines()
     }
+    lack: dict[str, int] = {}
+    if arguments.set == "frequent":
+        others = [path for path in sorted(arguments.work.glob("*.txt")) if path.stem != "frequent"]
+        lack = lacking(writer.words, [line for path in others for line in path.read_text().splitlines()])
     repeats: dict[str, int] = {}
     written: list[str] = []
     while len(written) < arguments.count:
-        text = writer.sentence()
+        if arguments.set == "frequent":
+            word = writer.random.choices(list(lack), list(lack.values()))[0]
+            text = writer.around(word, list(lack))
+            for said in re.findall(r"[a-z']+", text.lower()):
+                if said in lack and len(lack) > 100:
+                    lack[said] -= 1
+                    lack = {w: n for w, n in lack.items() if n} if not lack[said] else lack
+        else:
+            text = writer.sentence()
         if len(text.split()) > 15 or plain(text) in barred or repeats.get(text, 0) >= 3:
             continue
         repeats[text] = repeats.get(text, 0) + 1
