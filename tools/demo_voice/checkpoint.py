@@ -19,8 +19,13 @@ from safetensors.torch import load_file, save_file
 
 KEPT = HERE / "checkpoint"
 PARTS = {"codec": "model", "wave": "decoder", "talker": "mean"}
-SETS = ("development", "held_out", "train", "common")
-TEXTS = {"train": "texts.npz", "common": "common_texts.npz"}
+SETS = ("development", "held_out", "train", "common", "common2", "frequent")
+TEXTS = {
+    "train": "texts.npz",
+    "common": "common_texts.npz",
+    "common2": "common2_texts.npz",
+    "frequent": "frequent_texts.npz",
+}
 
 
 def save(work: Path, voice: str) -> None:
