@@ -2,10 +2,12 @@
 
     python checkpoint.py save WORK
     python checkpoint.py restore WORK
+    python checkpoint.py mean WORK
 
 Kept in `checkpoint/`: weights as F16 without the optimizers' state, codes and phones of the rendered clips,
-the text and the tokenizer. What is not kept is made again by the same commands: the clips themselves
-(render.py), which only the codec's training and evaluation need.
+the text and the tokenizer. `mean` makes WORK's talker the mean of its own weights and those kept here: what
+training went on from and what came of it are better together. What is not kept is made again by the same
+commands: the clips themselves (render.py), which only the codec's training and evaluation need.
 """
 
 import argparse
@@ -67,13 +69,23 @@ def restore(work: Path, voice: str) -> None:
     shutil.copytree(KEPT / "tokenizer", work / "tokenizer", dirs_exist_ok=True)
 
 
+def mean(work: Path, voice: str) -> None:
+    """Half WORK's talker, half the one in checkpoint/; training begins anew from there."""
+    kept = load_file(KEPT / "weights.safetensors")
+    joined = torch.load(work / "talker.pt")["mean"]
+    for name, value in joined.items():
+        if value.is_floating_point():
+            value.lerp_(kept[f"talker/{name}"].to(value), 0.5)
+    torch.save({"mean": joined, "voice": joined, "step": 0, "optimizer": None}, work / "talker.pt")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("save", "restore"))
+    parser.add_argument("what", choices=("save", "restore", "mean"))
     parser.add_argument("work", type=Path)
     parser.add_argument("--voice", default="rms")
     arguments = parser.parse_args()
-    (save if arguments.what == "save" else restore)(arguments.work, arguments.voice)
+    {"save": save, "restore": restore, "mean": mean}[arguments.what](arguments.work, arguments.voice)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python export.py WORK OUT
 
-Then `pyomni convert OUT pyomni/data/demo.gguf --type q8_0 --codec f16`.
+Then `pyomni convert OUT pyomni/data/demo.gguf --type q8_0 --codec f16 --no-codec-encoder`.
 """
 
 import argparse
