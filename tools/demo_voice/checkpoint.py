@@ -35,7 +35,7 @@ def save(work: Path, voice: str) -> None:
     KEPT.mkdir(exist_ok=True)
     tensors, steps = {}, {}
     for part, key in PARTS.items():
-        stored = torch.load(work / f"{part}.pt")
+        stored = torch.load(work / f"{part}.pt", map_location="cpu")
         steps[part] = str(stored["step"])
         for name, value in stored[key].items():
             small = value.half() if value.is_floating_point() else value
@@ -72,7 +72,7 @@ def restore(work: Path, voice: str) -> None:
 def mean(work: Path, voice: str) -> None:
     """Half WORK's talker, half the one in checkpoint/; training begins anew from there."""
     kept = load_file(KEPT / "weights.safetensors")
-    joined = torch.load(work / "talker.pt")["mean"]
+    joined = torch.load(work / "talker.pt", map_location="cpu")["mean"]
     for name, value in joined.items():
         if value.is_floating_point():
             value.lerp_(kept[f"talker/{name}"].to(value), 0.5)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from codec_model import DEVICE
 from render import HERE
 from talker_model import Clips, Voice
 from torch import distributed, nn
@@ -79,8 +80,7 @@ def main() -> None:
         distributed.init_process_group("gloo")
     batch = BATCH // processes
     work = arguments.work
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    voice = Voice(work).to(device)
+    voice = Voice(work).to(DEVICE)
     if not arguments.float32:
         voice.compile()
     kinds = [[p for p in voice.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
@@ -93,7 +93,7 @@ def main() -> None:
     path, step, spent = work / "talker.pt", 0, 0.0
     mean = {name: value.clone() for name, value in voice.state_dict().items()}
     if path.exists():
-        saved = torch.load(path, map_location=device)
+        saved = torch.load(path, map_location=DEVICE)
         voice.load_state_dict(saved["voice"])
         mean, step, spent = saved["mean"], saved["step"], saved.get("spent", 0.0)
         if saved["optimizer"]:  # none in a checkpoint that came out of the repository
@@ -130,7 +130,7 @@ def main() -> None:
             limit = int(limit * (0.3 + 0.7 * done / 0.08))
         start = int(random.integers(0, limit - 8 * BATCH))
         chosen = order[start + random.permutation(8 * BATCH)[:batch]].tolist()
-        with torch.autocast(device, torch.bfloat16, enabled=not arguments.float32):
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=not arguments.float32):
             losses = voice.losses(
                 clips,
                 chosen,
