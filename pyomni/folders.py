@@ -8,8 +8,17 @@ from pathlib import Path
 
 from pyomni.errors import ModelFileError
 
-__all__ = ["cache_folder", "data_folder", "is_device_name", "models_folder", "packaged_voice"]
+__all__ = [
+    "cache_folder",
+    "data_folder",
+    "is_device_name",
+    "is_packaged",
+    "models_folder",
+    "original_voice",
+    "packaged_voice",
+]
 
+DATA = Path(__file__).parent / "data"
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:[. ].*)?", re.IGNORECASE)
 
 
@@ -46,10 +55,20 @@ def packaged_voice() -> Path:
     ModelFileError
         It was taken out of the package.
     """
-    path = Path(__file__).parent / "data" / "demo.gguf"
+    path = DATA / "demo.gguf"
     if not path.is_file():
         raise ModelFileError(
             f"no model was given, and the packaged voice {os.fspath(path)!r} is not there; "
             "expected one or the other: give a model file, or install pyomni again"
         )
     return path
+
+
+def is_packaged(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is the voice that comes with the package, whatever leads to it."""
+    return Path(path).resolve() == (DATA / "demo.gguf").resolve()
+
+
+def original_voice() -> Path:
+    """Return the recording of the voice that the packaged one learned from, saying the doctor's sentence."""
+    return DATA / "flite.opus"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyomni.doctor.check import FAIL, Check, guarded, skipped
 from pyomni.doctor.install import install_checks
 from pyomni.errors import ModelFormatError, UnsupportedModel
+from pyomni.folders import is_packaged, original_voice
 from pyomni.metadata import Metadata, OmniMetadata, SpeechMetadata, read_model
 
 if TYPE_CHECKING:
@@ -38,11 +39,14 @@ class Findings:
         Values a code may have.
     drifts : list of Drift
         Types against float, by component.
+    original : Path or None
+        Of the packaged voice: a recording of the voice it learned from, saying the same sentence.
     """
 
     speech: Speech | None = None
     n_codes: int = 0
     drifts: list[Drift] = field(default_factory=list)
+    original: Path | None = None
 
 
 def examine(
@@ -166,4 +170,6 @@ def _sentence(meta: SpeechMetadata, device: str, threads: int | None, findings: 
 
     with SpeechModel(meta.meta.path, device=device, threads=threads) as model:
         findings.speech, findings.n_codes = speak(model), meta.n_codes
+        if is_packaged(meta.meta.path):
+            findings.original = original_voice()
         yield from speech_checks(findings.speech, model.hop, meta.n_codes)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyomni.audio.clip import read_clip
 from pyomni.audio.mel import hann, mel_filters
 from pyomni.doctor.speech import SENTENCE, entropy
 from pyomni.errors import OutputFileError, UnsupportedModel
@@ -76,6 +77,8 @@ def draw(folder: str | os.PathLike[str], findings: Findings) -> list[Path]:
     ------
     UnsupportedModel, OutputFileError
         As `check`, or a picture cannot be written.
+    AudioError
+        The recording to draw beside the sentence cannot be read.
     """
     check(folder)
     out, files = Path(folder), []
@@ -84,7 +87,7 @@ def draw(folder: str | os.PathLike[str], findings: Findings) -> list[Path]:
         if speech is not None and speech.audio.size:
             files = [out / name for name in FILES[:4]]
             _waveform(files[0], speech)
-            _spectrogram(files[1], speech)
+            _spectrogram(files[1], speech, findings.original)
             _mel(files[2], speech)
             _codes(files[3], speech.codes, findings.n_codes)
         if findings.drifts:
@@ -252,15 +255,13 @@ def _waveform(path: Path, speech: Speech) -> None:
     _save(figure, path)
 
 
-def _spectrogram(path: Path, speech: Speech) -> None:
-    figure, axes = _figure(1, 1, 9.0, 3.4)
-    ax = axes[0, 0]
-    image = _draw_spectrogram(ax, speech.audio, speech.sample_rate, speech.seconds, speech.sample_rate / 2)
-    ax.set(title=_words(speech), xlabel="seconds")
-    bar = figure.colorbar(image, ax=ax, pad=0.01, fraction=0.03)
-    bar.set_label("dB, the loudest is 0")
-    bar.outline.set_visible(False)
-    _save(figure, path)
+def _spectrogram(path: Path, speech: Speech, original: Path | None) -> None:
+    """Draw the sentence, and below it the recording it is measured against, where there is one."""
+    sounds = [(_words(speech), speech.audio, speech.sample_rate)]
+    if original is not None:
+        clip = read_clip(original, speech.sample_rate)
+        sounds.append(("flite, the voice it learned from, saying the same", clip, speech.sample_rate))
+    spectrogram_pair(path, sounds, height=2.9 if original is None else 2.1)
 
 
 def _mel(path: Path, speech: Speech) -> None:

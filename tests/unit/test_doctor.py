@@ -353,6 +353,41 @@ def test_pictures(tmp_path: Path) -> None:
         plots.spectrogram_pair(tmp_path / "x.png", [])
 
 
+def test_the_packaged_voice_is_drawn_above_the_one_it_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    import soundfile
+
+    from pyomni.api import packaged_voice
+    from pyomni.doctor import plots
+    from pyomni.doctor.examine import _sentence
+    from pyomni.folders import is_packaged, original_voice
+
+    (tmp_path / "link.gguf").symlink_to(packaged_voice())
+    assert is_packaged(packaged_voice())
+    assert is_packaged(tmp_path / "link.gguf")
+    assert not is_packaged(toy())
+    recorded = soundfile.info(original_voice())
+    words_a_second = len(speech.SENTENCE.split()) / recorded.duration
+    assert 2 < words_a_second < 4  # the sentence, at the pace of speech
+
+    drawn: list[list[str]] = []
+    pair = plots.spectrogram_pair
+
+    def seen(path: Path, sounds: list[tuple[str, np.ndarray, int]], **how: float) -> Path:
+        drawn.append([title for title, samples, rate in sounds if samples.size > rate // 2])
+        return pair(path, sounds, **how)
+
+    monkeypatch.setattr(plots, "spectrogram_pair", seen)
+    for path in (packaged_voice(), toy()):
+        findings = Findings()
+        by_name(_sentence(SpeechMetadata.read(path), "cpu", 1, findings))
+        plots.draw(tmp_path, findings)
+    assert [len(titles) for titles in drawn] == [2, 1]
+    assert "flite" in drawn[0][1]
+
+
 def test_a_tone_is_where_it_belongs_in_a_spectrogram() -> None:
     from pyomni.doctor.plots import spectrogram
 

@@ -2,10 +2,12 @@
 
     python checkpoint.py save WORK
     python checkpoint.py restore WORK
+    python checkpoint.py mean WORK
 
 Kept in `checkpoint/`: weights as F16 without the optimizers' state, codes and phones of the rendered clips,
-the text and the tokenizer. What is not kept is made again by the same commands: the clips themselves
-(render.py), which only the codec's training and evaluation need.
+the text and the tokenizer. `mean` makes WORK's talker the mean of its own weights and those kept here: what
+training went on from and what came of it are better together. What is not kept is made again by the same
+commands: the clips themselves (render.py), which only the codec's training and evaluation need.
 """
 
 import argparse
@@ -19,8 +21,13 @@ from safetensors.torch import load_file, save_file
 
 KEPT = HERE / "checkpoint"
 PARTS = {"codec": "model", "wave": "decoder", "talker": "mean"}
-SETS = ("development", "held_out", "train", "common")
-TEXTS = {"train": "texts.npz", "common": "common_texts.npz"}
+SETS = ("development", "held_out", "train", "common", "common2", "frequent")
+TEXTS = {
+    "train": "texts.npz",
+    "common": "common_texts.npz",
+    "common2": "common2_texts.npz",
+    "frequent": "frequent_texts.npz",
+}
 
 
 def save(work: Path, voice: str) -> None:
@@ -28,7 +35,7 @@ def save(work: Path, voice: str) -> None:
     KEPT.mkdir(exist_ok=True)
     tensors, steps = {}, {}
     for part, key in PARTS.items():
-        stored = torch.load(work / f"{part}.pt")
+        stored = torch.load(work / f"{part}.pt", map_location="cpu")
         steps[part] = str(stored["step"])
         for name, value in stored[key].items():
             small = value.half() if value.is_floating_point() else value
@@ -62,13 +69,23 @@ def restore(work: Path, voice: str) -> None:
     shutil.copytree(KEPT / "tokenizer", work / "tokenizer", dirs_exist_ok=True)
 
 
+def mean(work: Path, voice: str) -> None:
+    """Half WORK's talker, half the one in checkpoint/; training begins anew from there."""
+    kept = load_file(KEPT / "weights.safetensors")
+    joined = torch.load(work / "talker.pt", map_location="cpu")["mean"]
+    for name, value in joined.items():
+        if value.is_floating_point():
+            value.lerp_(kept[f"talker/{name}"].to(value), 0.5)
+    torch.save({"mean": joined, "voice": joined, "step": 0, "optimizer": None}, work / "talker.pt")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("save", "restore"))
+    parser.add_argument("what", choices=("save", "restore", "mean"))
     parser.add_argument("work", type=Path)
     parser.add_argument("--voice", default="rms")
     arguments = parser.parse_args()
-    (save if arguments.what == "save" else restore)(arguments.work, arguments.voice)
+    {"save": save, "restore": restore, "mean": mean}[arguments.what](arguments.work, arguments.voice)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from qwen_tts.core.tokenizer_12hz.configuration_qwen3_tts_tokenizer_v2 import ( 
     Qwen3TTSTokenizerV2DecoderConfig,
 )
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # of all training
 BANDS = 80
 MEL_PER_FRAME = FRAME // MEL_HOP  # 8
 SLOTS = 2  # phones asked for in one codec frame: one per 40 ms

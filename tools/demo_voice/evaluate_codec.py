@@ -40,7 +40,7 @@ def main() -> None:
     waves = arguments.work / "wave.pt"
     spoken = waves.exists() and not arguments.griffin_lim
     if spoken:
-        codec.decoder.load_state_dict(torch.load(waves)["decoder"])
+        codec.decoder.load_state_dict(torch.load(waves, map_location="cpu")["decoder"])
     clips, _ = load(arguments.work / f"{arguments.voice}-{arguments.set}")
     texts = (HERE / f"{arguments.set}.txt").read_text().splitlines()
     original, through = [], []

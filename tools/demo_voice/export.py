@@ -2,7 +2,7 @@
 
     python export.py WORK OUT
 
-Then `pyomni convert OUT pyomni/data/demo.gguf --type q8_0 --codec f16`.
+Then `pyomni convert OUT pyomni/data/demo.gguf --type q8_0 --codec f16 --no-codec-encoder`.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def write_codec(work: Path, out: Path) -> None:
     torch.manual_seed(0)
     model = Qwen3TTSTokenizerV2Model(Qwen3TTSTokenizerV2Config(**config))
     trained = load_codec(work).decoder.state_dict()
-    trained.update(torch.load(work / "wave.pt")["decoder"])
+    trained.update(torch.load(work / "wave.pt", map_location="cpu")["decoder"])
     first = trained["quantizer.rvq_first.output_proj.weight"]
     trained["quantizer.rvq_rest.output_proj.weight"] = (
         first.clone()
@@ -108,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work, out = arguments.work, arguments.out
     voice = Voice(work)
-    voice.load_state_dict(torch.load(work / "talker.pt")["mean"])
+    voice.load_state_dict(torch.load(work / "talker.pt", map_location="cpu")["mean"])
     voice.official.save_pretrained(out)
     (out / "config.json").write_text(json.dumps(voice.config, indent=1))
     (out / "generation_config.json").write_text(json.dumps(GENERATION, indent=1))

@@ -53,7 +53,10 @@ def render(texts: list[str], voice: str, path: Path, pool) -> None:
         clips = pool.map(partial(speak, voice=voice), texts[start : start + PART], chunksize=20)
         target.with_suffix(".pcm").write_bytes(b"".join(samples for samples, _ in clips))
         about = [{"samples": len(samples) // 2, "phones": phones} for samples, phones in clips]
-        target.write_text(json.dumps(about))
+        target.with_suffix(".tmp").write_text(json.dumps(about))
+        target.with_suffix(".tmp").replace(
+            target
+        )  # whole or not at all: this file says that the part is there
         seconds = sum(clip["samples"] for clip in about) / RATE
         print(
             f"{path.name}: {start + len(clips)} of {len(texts)} clips, this part {seconds / 3600:.2f} h",

@@ -1,108 +1,26 @@
 """Write the training text: sentences from frames and word lists of our own, scored for natural order.
 
-    python sentences.py WORK [--count 56000] [--seed 5] [--set train | --set common]
+    python sentences.py WORK [--count 56000] [--seed 5] [--set train | --set common... | --set frequent]
 
 Words are those of Debian's `wamerican` that pocketsphinx's dictionary pronounces, ranked by its language
 model, whose word pairs also guess each word's part of speech. The set `common` is, mostly, of everyday words
-with their parts of speech (common_words.txt) in frames of their own. No sentence of held_out.txt or
-development.txt is ever written.
+with their parts of speech (common_words.txt) in frames of their own, and so is any set whose name begins with
+it. The set `frequent` is made around those of the most frequent words that the other texts in WORK have too
+seldom. No sentence of held_out.txt or development.txt is ever written.
 """
 
 import argparse
 import itertools
 import random
 import re
-from functools import lru_cache
 from pathlib import Path
 
-import pocketsphinx
-from pocketsphinx import Config, LogMath, NGramModel
-
-HERE = Path(__file__).parent
-MODEL = Path(pocketsphinx.__file__).parent / "model" / "en-us"
-WORDS = Path("/usr/share/dict/words")
+from word_lists import HERE, Words, common_words, lacking, lines
 
 # Slots of a frame: N noun, M plural, V verb, P past verb, A adjective, D adverb, G -ing form, F first name,
 # # a number, ## two digits. A frame is spoken as it stands: its case and punctuation are what people type.
-
-
-def lines(name: str) -> list[str]:
-    """Return the lines of a list beside this file."""
-    return (HERE / name).read_text(encoding="utf-8").splitlines()
-
-
 FRAMES, EVERYDAY, NUMBERS = lines("frames.txt"), lines("everyday.txt"), lines("numbers.txt")
 FUNCTION = " ".join(lines("function_words.txt")).split()
-
-
-def common_words() -> dict[str, list[str]]:
-    """The everyday words by part of speech, with the plurals of the nouns."""
-    parts: dict[str, list[str]] = {}
-    for line in lines("common_words.txt"):
-        part, *entries = line.split()
-        parts.setdefault(part, []).extend(entries)
-    regular = [noun for noun in parts["N"] if not noun.endswith(("f", "fe", "man", "child", "foot", "tooth"))]
-    parts["M"] = [plural(noun) for noun in regular if noun.islower()]
-    return parts
-
-
-def plural(noun: str) -> str:
-    """The regular plural."""
-    if noun.endswith(("s", "x", "ch", "sh")):
-        return noun + "es"
-    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
-
-
-class Words:
-    """The word lists, by part of speech, each most frequent first."""
-
-    def __init__(self, size: int = 7000) -> None:
-        log_math = LogMath()
-        self.model = NGramModel(Config(), log_math, str(MODEL / "en-us.lm.bin"))
-        with (MODEL / "cmudict-en-us.dict").open(encoding="utf-8") as file:
-            spoken = {line.split()[0] for line in file}
-        listed = {
-            word for word in WORDS.read_text(encoding="utf-8").split() if word.isascii() and word.isalpha()
-        }
-        lower = sorted(word for word in listed if word.islower() and word in spoken and len(word) > 2)
-        self.words = sorted(lower, key=lambda word: -self.score(word))[:size]
-        names = sorted(
-            word
-            for word in listed
-            if word.istitle() and len(word) > 2 and word.lower() in spoken and word.lower() not in listed
-        )
-        self.names = sorted(names, key=lambda word: -self.score(word.lower()))[:700]
-        self.by_part = self._parts(set(lower))
-
-    def score(self, *words: str) -> int:
-        """Log probability of the last word after the others (the library takes the newest first)."""
-        return self.model.prob(list(reversed(words)))
-
-    @lru_cache(maxsize=1 << 20)  # noqa: B019 - one object for the run
-    def pair(self, before: str, word: str) -> int:
-        return self.model.prob([word, before])
-
-    def _parts(self, known: set[str]) -> dict[str, list[str]]:
-        parts: dict[str, list[str]] = {"F": self.names}
-
-        def odds(before: str, word: str) -> int:
-            return self.pair(before, word) - self.score(word)
-
-        plural = [
-            w
-            for w in self.words
-            if w.endswith("s") and not w.endswith(("ss", "us", "is")) and w[:-1] in known
-        ]
-        past = [w for w in self.words if w.endswith("ed") and len(w) > 4]
-        ing = [w for w in self.words if w.endswith("ing") and len(w) > 5]
-        adverb = [w for w in self.words if w.endswith("ly") and len(w) > 4]
-        taken = set(plural) | set(past) | set(ing) | set(adverb)
-        free = [w for w in self.words if w not in taken]
-        verb = [w for w in free if odds("to", w) > 0 and self.pair("to", w) > self.pair("the", w)]
-        adjective = [w for w in free if odds("very", w) > 0]
-        noun = [w for w in free if odds("the", w) > 0 and w not in set(verb) and odds("very", w) <= 3000]
-        parts.update({"N": noun, "M": plural, "V": verb, "P": past, "A": adjective, "D": adverb, "G": ing})
-        return parts
 
 
 class Writer:
@@ -169,6 +87,22 @@ class Writer:
             sentence.append(choices[self.random.choice(best)])
         return self.finish(sentence)
 
+    def around(self, word: str, lacking: list[str]) -> str:
+        """A sentence that grows to both sides of a word, of other words that lack and function words."""
+        sentence, length = [word], self.random.randint(3, 8)
+        while len(sentence) < length:
+            left = self.random.random() < 0.5
+            choices = self.random.sample(FUNCTION, 8) + self.random.choices(lacking, k=60)
+            choices = [other for other in choices if other not in sentence]
+            if left:
+                scores = [self.words.score(o) + self.words.pair(o, sentence[0]) for o in choices]
+            else:
+                scores = [self.words.score(*sentence[-2:], o) for o in choices]
+            best = sorted(range(len(choices)), key=lambda i: -scores[i])[:4]
+            found = choices[self.random.choice(best)]
+            sentence = [found, *sentence] if left else [*sentence, found]
+        return self.finish(sentence)
+
     def phrase(self) -> str:
         """One to four words, every word of the list in turn."""
         count = self.random.choice((1, 2, 2, 3, 3, 4))
@@ -233,16 +167,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--set", default="train")
     arguments = parser.parse_args()
-    writer = Writer(Words(), arguments.seed, common_words() if arguments.set == "common" else None)
+    writer = Writer(Words(), arguments.seed, common_words() if arguments.set.startswith("common") else None)
     barred = {
         plain(line)
         for name in ("held_out.txt", "development.txt")
         for line in (HERE / name).read_text().splitlines()
     }
+    lack: dict[str, int] = {}
+    if arguments.set == "frequent":
+        others = [path for path in sorted(arguments.work.glob("*.txt")) if path.stem != "frequent"]
+        lack = lacking(writer.words, [line for path in others for line in path.read_text().splitlines()])
     repeats: dict[str, int] = {}
     written: list[str] = []
     while len(written) < arguments.count:
-        text = writer.sentence()
+        if arguments.set == "frequent":
+            word = writer.random.choices(list(lack), list(lack.values()))[0]
+            text = writer.around(word, list(lack))
+            for said in re.findall(r"[a-z']+", text.lower()):
+                if said in lack and len(lack) > 100:
+                    lack[said] -= 1
+                    lack = {w: n for w, n in lack.items() if n} if not lack[said] else lack
+        else:
+            text = writer.sentence()
         if len(text.split()) > 15 or plain(text) in barred or repeats.get(text, 0) >= 3:
             continue
         repeats[text] = repeats.get(text, 0) + 1

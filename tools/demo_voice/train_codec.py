@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from codec_model import BANDS, SLOTS, WIDTH, Encoder, Mel, Phones, Quantizer, make_decoder, rows_50hz
+from codec_model import BANDS, DEVICE, SLOTS, WIDTH, Encoder, Mel, Phones, Quantizer, make_decoder, rows_50hz
 from render import load
 from sizes import CODEC, FRAME, PHONES, RATE
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_default_device(DEVICE)
     torch.manual_seed(0)
     model, mel = Trainee(), Mel()
     optimizer = torch.optim.AdamW(model.trained(), arguments.rate, betas=(0.9, 0.98), weight_decay=1e-3)

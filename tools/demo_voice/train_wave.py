@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from codec_model import Mel, put_codebooks, rows_50hz, wave
+from codec_model import DEVICE, Mel, put_codebooks, rows_50hz, wave
 from sizes import CODEC, FRAME
 from torch import Tensor, nn
 from train_codec import FRAMES, Crops, Trainee
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile the wave stack")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_default_device(DEVICE)
     torch.manual_seed(0)
     codec, mel, spectra = load_codec(arguments.work), Mel(), Spectra()
     decoder, path, step = codec.decoder, arguments.work / "wave.pt", 0
