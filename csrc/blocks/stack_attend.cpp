@@ -1,7 +1,7 @@
 // Attention in a stack_node: where rows are, what they leave in the cache, and what they see there.
 #include "blocks/stack_node.h"
 
-#include "ggml-cpu.h"
+#include "core/backends.h"
 
 #include <algorithm>
 #include <cmath>
@@ -30,7 +30,7 @@ static void store(ggml_type type, const float * x, int64_t n, char * to) {
     if (type == GGML_TYPE_F32) {
         std::memcpy(to, x, size_t(n) * sizeof(float));
     } else {
-        ggml_get_type_traits_cpu(type)->from_float(x, to, n);
+        cpu_traits(type).from_float(x, to, n);
     }
 }
 

@@ -164,7 +164,10 @@ void stack_node::reserve(int n_threads) {
     const bool many = std::any_of(passes_.begin(), passes_.end(), [](const pass & p) { return p.many; });
     forms_.resize(many ? 3 * size_t(n_forms(n_rows_max_)) * form_bytes_ + 64 : 0);
     const int64_t at_once = group_ * (many ? rows_at_once : n_own_);                // of one head, as one piece of work
-    const int64_t n_asked = many ? at_once * n_threads : n_rows_max_ * hp_.n_head;
+    int64_t n_asked = 0;
+    for (const pass & p : passes_) {  // of a chain the first may have many rows, and those behind it few
+        n_asked = std::max(n_asked, p.many ? at_once * n_threads : n_rows(p) * hp_.n_head);
+    }
     scores_stride_ = (n_live_ + 2 * n_seen_blocks() + 15) / 16 * 16;
     scores_.resize(size_t(n_asked * scores_stride_));
     asked_.resize(size_t(n_asked) * asked_bytes_ + 64);

@@ -7,7 +7,6 @@
 #include "ggml.h"
 
 #include <arm_neon.h>
-#include <math.h>
 
 namespace omni {
 
@@ -120,7 +119,7 @@ static float32x4_t exp_of(float32x4_t x) {
     const int32x4_t power = vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23);
     float32x4_t y = vmulq_f32(p, vreinterpretq_f32_s32(power));
     y = vbslq_f32(none, vdupq_n_f32(0.0f), y);
-    y = vbslq_f32(over, vdupq_n_f32(INFINITY), y);
+    y = vbslq_f32(over, vdupq_n_f32(__builtin_inff()), y);
     return vbslq_f32(number, y, x);
 }
 

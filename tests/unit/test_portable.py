@@ -24,6 +24,7 @@ GUARDED = {
     ("kernels/cpu_arm.cpp", "<sys/sysctl.h>"),
     ("kernels/cpu_arm.cpp", "<sys/auxv.h>"),
     ("kernels/matvec_neon.cpp", "__builtin_prefetch"),
+    ("kernels/matvec_neon.cpp", "__builtin_inff"),
     ("kernels/panel_neon.h", "__builtin_prefetch"),
 }
 

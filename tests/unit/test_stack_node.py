@@ -208,8 +208,8 @@ def test_a_frame_knows_no_lanes_or_threads(paths: dict[str, Path], kind: str) ->
     expected = None
     for threads in (1, 2, 3):
         model = open_model(paths[kind], "code_predictor", threads)
-        hidden = rows(model, 4, 1, 7)[:, 0]
-        for n_lanes in (1, 3, 4):
+        hidden = rows(model, 9, 1, 7)[:, 0]
+        for n_lanes in (1, 3, 4, 6, 9):  # of six, the first pass has many rows and the others few
             lm = DecoderLM(model, 20, n_lanes)
             ids = list(range(1, n_lanes + 1))
             codes, sums = lm.groups(hidden[:n_lanes], ids, temperature=0.0, top_k=0, top_p=1.0)
