@@ -27,6 +27,7 @@ int main(int argc, char ** argv) {
         }
         if (named || (asked.empty() && runs)) {
             const int64_t before = check::n_held, failed = check::n_failed;
+            check::holds(!asked.empty() || omni::cpu_at_least(l.variant), "%s runs here, and something less was chosen", l.name);
             check::panels(l);
             check::floats(l);
             check::convolutions(l);
