@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from wheel_check import FOREIGN, OWN, ROOT, symbols
+from wheel_check import FOREIGN, OWN, ROOT, symbols, told
 
 LIMIT = 300_000_000  # bytes
 SYSTEM = re.compile(r"(lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)|ld-linux-[\w-]+)\.so\.\d")
@@ -67,11 +67,7 @@ def problems(wheel: Path) -> list[str]:
 def main() -> int:
     """Print what is wrong, or the size."""
     wheel = Path(sys.argv[1])
-    wrong = problems(wheel)
-    for sentence in wrong:
-        print(sentence, file=sys.stderr)
-    print(f"{wheel.stat().st_size:10} {wheel.name}")
-    return 1 if wrong else 0
+    return told(wheel, problems(wheel))
 
 
 if __name__ == "__main__":

@@ -60,18 +60,22 @@ def problems(wheel: Path) -> list[str]:
     return wrong
 
 
-def main() -> int:
-    """Print what is wrong, or what is in it."""
-    wheel = Path(sys.argv[1])
-    wrong = problems(wheel)
+def told(wheel: Path, wrong: list[str]) -> int:
+    """Print what is wrong, and the size; return the exit code."""
     for sentence in wrong:
         print(sentence, file=sys.stderr)
+    print(f"{wheel.stat().st_size:10} {wheel.name}")
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    """Print what is in it, and what is wrong."""
+    wheel = Path(sys.argv[1])
     with zipfile.ZipFile(wheel) as archive:
         for item in archive.infolist():
             if item.filename.endswith(".so"):
                 print(f"{item.file_size:10} {item.filename}")
-    print(f"{wheel.stat().st_size:10} {wheel.name}")
-    return 1 if wrong else 0
+    return told(wheel, problems(wheel))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ set(GGML_NATIVE OFF)
 set(GGML_BACKEND_DL ON)
 set(GGML_CPU_ALL_VARIANTS ON)
 
-# ggml's exported functions get names of our own: vendor/own_names.py tells why.
+# ggml's exported functions get names of our own: cmake/own_names.py tells why.
 set(own_names "${CMAKE_CURRENT_BINARY_DIR}/own_names.h")
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS vendor/own_names.py)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS cmake/own_names.py)
 execute_process(
-    COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/vendor/own_names.py" "${own_names}.new"
+    COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/cmake/own_names.py" "${own_names}.new"
     COMMAND_ERROR_IS_FATAL ANY)
 file(COPY_FILE "${own_names}.new" "${own_names}" ONLY_IF_DIFFERENT)
 add_compile_options("SHELL:-include ${own_names}")

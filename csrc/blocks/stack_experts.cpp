@@ -2,7 +2,6 @@
 #include "blocks/stack_node.h"
 
 #include <cmath>
-#include <numeric>
 
 namespace omni {
 

@@ -18,7 +18,7 @@ namespace omni {
 
 namespace fs = std::filesystem;
 
-// ggml's names carry a prefix in a wheel (vendor/own_names.py), by macros, so a name must be expanded before it is text.
+// ggml's names carry a prefix in a wheel (cmake/own_names.py), by macros, so a name must be expanded before it is text.
 #define OMNI_TEXT(name) #name
 #define OMNI_NAME(name) OMNI_TEXT(name)
 

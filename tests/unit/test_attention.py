@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import tiny_gguf
+from variants import by_variant
 
 from pyomni._binding import Device, Model
 from pyomni.components.lm import DecoderLM
 
-VARIANTS = ("scalar", "avx2", "avx512", "neon")
 KVS = ("f32", "f16", "q8_0")
 # Of the whole hidden row: what rounding keys, values and queries to the cache's type may move.
 BOUND = {"f32": 2e-5, "f16": 4e-3, "q8_0": 3e-2}
@@ -141,19 +138,7 @@ print(json.dumps(found))
 def test_every_instruction_set_gives_the_bits_of_the_scalar_twin(tmp_path: Path) -> None:
     # so do the other steps with such weights: panels, norms, exp
     path = toy(tmp_path / "toy.gguf", "q8_0", (5, 1, 96), 64, 64)
-    found = {}
-    for variant in VARIANTS:
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD, str(path), json.dumps(KVS), str(LATE)],
-            env={**os.environ, "PYOMNI_CPU_VARIANT": variant, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            found[variant] = json.loads(done.stdout)
-        else:
-            assert "which this CPU does not run" in done.stderr, (variant, done.stderr[-2000:])
+    found = by_variant(CHILD, [str(path), json.dumps(KVS), str(LATE)], ("scalar", "avx2", "avx512", "neon"))
     assert set(found["scalar"]) == set(KVS)
     found.pop("neon", None)  # whose products of weights are ggml's
     assert all(each == found["scalar"] for each in found.values()), found

@@ -7,9 +7,6 @@ block.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +15,11 @@ import numpy as np
 import pytest
 from mutate import rewrite
 from tiny import tiny_gguf
+from variants import by_variant
 
 from pyomni._binding import Device, Model
 from pyomni.components.lm import TEXT, DecoderLM
 
-VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16", "neon", "neon_dotprod", "neon_i8mm")
 TYPES = ("Q8_0", "Q4_0", "IQ4_NL", "Q4_K", "Q5_K", "Q6_K")
 # Where a unit holds its halves, which must stay numbers of a sensible size.
 HALVES = {"Q8_0": (0,), "Q4_0": (0,), "IQ4_NL": (0,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}
@@ -116,18 +113,6 @@ print(json.dumps(found))
 
 def test_every_instruction_set_gives_the_bits_of_the_scalar_twin(paths: dict[str, Path]) -> None:
     given = [json.dumps({k: str(p) for k, p in paths.items()}), json.dumps(COUNTS)]
-    found = {}
-    for variant in VARIANTS:
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD, *given],
-            env={**os.environ, "PYOMNI_CPU_VARIANT": variant, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            found[variant] = json.loads(done.stdout)
-        else:
-            assert "which this CPU does not run" in done.stderr, (variant, done.stderr[-2000:])
+    found = by_variant(CHILD, given)
     assert set(found["scalar"]) == set(TYPES)
     assert all(each == found["scalar"] for each in found.values()), found

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tiny_omni import omni_gguf
+from variants import VARIANTS, run_again
 
 from pyomni._binding import Device, Model
 from pyomni.components.lm import DecoderLM
-from pyomni.errors import UnsupportedModel
 from pyomni.siblings import sibling_path
 
-VARIANTS = ("scalar", "avx2", "avx512", "neon")
 # Rows of whole K blocks, experts of several pieces, more than a row takes, and one for all in the talker.
 SIZES = {f"{part}__hidden": 256 for part in ("thinker", "talker")}
 SIZES |= {f"{part}__expert_ff": 256 for part in ("thinker", "talker")}
@@ -109,12 +105,4 @@ def test_what_is_no_number_chooses_experts_all_the_same(paths: dict[str, Path]) 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant(variant: str) -> None:
-    if os.environ.get("PYOMNI_CPU_VARIANT"):
-        pytest.skip("this is the process of one variant")
-    env = {**os.environ, "PYOMNI_CPU_VARIANT": variant}
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(run, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    if "which this CPU does not run" in done.stdout:
-        assert UnsupportedModel.__name__ in done.stdout
-        pytest.skip(f"no {variant} here")
-    assert done.returncode == 0, done.stdout[-4000:]
+    run_again(__file__, variant)

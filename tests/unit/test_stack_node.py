@@ -5,9 +5,6 @@ Once for each variant of the kernels that this machine runs, in a process of its
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +12,11 @@ import gguf
 import numpy as np
 import pytest
 from tiny import tiny_gguf
+from variants import VARIANTS, run_again
 
 from pyomni._binding import Device, Model
 from pyomni.components.lm import DecoderLM
-from pyomni.errors import UnsupportedModel
 
-VARIANTS = ("scalar", "avx2", "avx512", "avx512_bf16", "neon", "neon_dotprod", "neon_i8mm")
 TYPES = ("f32", "f16", "bf16", "q8_0", "q5_k", "q4_k")
 PANELS = ("q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4_nl")  # whose products take any number of rows
 # Odd numbers of blocks and heads; rows of whole K blocks only for some; enough weights for several threads.
@@ -242,12 +238,4 @@ def test_a_head_is_the_product_of_its_weights(paths: dict[str, Path], kind: str)
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant(variant: str) -> None:
-    if os.environ.get("PYOMNI_CPU_VARIANT"):
-        pytest.skip("this is the process of one variant")
-    env = {**os.environ, "PYOMNI_CPU_VARIANT": variant}
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(run, env=env, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    if "which this CPU does not run" in done.stdout:
-        assert UnsupportedModel.__name__ in done.stdout
-        pytest.skip(f"no {variant} here")
-    assert done.returncode == 0, done.stdout[-4000:]
+    run_again(__file__, variant)

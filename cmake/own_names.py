@@ -4,7 +4,7 @@ A wheel holds ggml as shared libraries. Another package in the process may have 
 was loaded with ``RTLD_GLOBAL`` the dynamic linker would take its functions for ours: symbol versions do not
 prevent this, other names do. Every file of ggml and of csrc is compiled with the header put before it.
 
-    python vendor/own_names.py OUTPUT.h
+    python cmake/own_names.py OUTPUT.h
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-GGML = Path(__file__).resolve().parent / "ggml"
+GGML = Path(__file__).resolve().parents[1] / "vendor" / "ggml"
 PREFIX = "pyomni_"
 
 #: Looked up by these names in one library, by its handle.
