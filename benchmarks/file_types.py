@@ -8,7 +8,8 @@
 by group, and its logits are compared with those of f32: root mean square and largest difference, the
 Kullback-Leibler divergence from f32 in nats, and how often the largest logit is the same. With `--words` each
 type also speaks freely and a recogniser hears it (needs pocketsphinx and soxr). `speed`: size and real-time
-factor, the types in turn. Tables in `RESULTS.md` quote these lines.
+factor, the types in turn. A type may say more, as ``q4_k+code_predictor.*=q4_k`` (`quantize --tensor-type`).
+Tables in `RESULTS.md` quote these lines.
 """
 
 from __future__ import annotations
@@ -182,13 +183,20 @@ def lines_of(path: Path, n: int | None = None) -> list[str]:
 
 
 def variants(
-    source: Path, folder: Path, kinds: list[str], imatrix: Path | None
+    args: argparse.Namespace, folder: Path, imatrix: Path | None
 ) -> Iterator[tuple[str, bool, Path]]:
     """(type, whether with the importance matrix, file), each written when it is asked for."""
-    for kind in kinds:
+    for whole in args.types:
+        kind, *by_name = whole.split("+")
+        given = [tuple(one.split("=")) for one in by_name]
         for weighted in (False, True) if imatrix and kind in SEARCHED else (False,):
-            out = folder / f"{kind}{'-imatrix' if weighted else ''}.gguf"
-            yield kind, weighted, quantize_files(source, out, kind, imatrix=imatrix if weighted else None)[0]
+            out = folder / f"{whole}{'-imatrix' if weighted else ''}.gguf"
+            weights = imatrix if weighted else None
+            yield (
+                whole,
+                weighted,
+                quantize_files(args.model, out, kind, imatrix=weights, tensor_types=given)[0],
+            )
 
 
 def quality(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
@@ -210,7 +218,7 @@ def quality(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     codes = record(args.model, texts, args.threads, args.max_frames)
     exact = logits_of(args.model, texts, codes, args.threads)
     first = [("f32", False, args.model)] if args.words else []
-    for kind, weighted, path in [*first, *variants(args.model, folder, args.types, imatrix)]:
+    for kind, weighted, path in [*first, *variants(args, folder, imatrix)]:
         line = {"type": kind, "imatrix": weighted, "bytes": path.stat().st_size, "texts": len(texts)}
         line |= {"frames": sum(map(len, codes)), **apart(exact, logits_of(path, texts, codes, args.threads))}
         if args.words:
@@ -220,10 +228,10 @@ def quality(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
 
 def speed(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     """One line for each type and round, the types in turn."""
-    made = list(variants(args.model, folder, args.types, None))
+    made = list(variants(args, folder, None))
     for turn in range(args.rounds):
         for kind, _, path in made:
-            with pyomni.load(path, device="cpu", threads=args.threads) as model:
+            with pyomni.load(path, device="cpu", threads=args.threads, precision=args.precision) as model:
                 found = bench_speech(model, frames=args.frames)
             yield {"type": kind, "round": turn, "bytes": path.stat().st_size, **found}
 
@@ -244,8 +252,9 @@ def main() -> None:
     s.add_argument("model", type=Path, help="f32 or bf16 GGUF of a model that speaks")
     s.add_argument("--frames", type=int, default=25)
     s.add_argument("--rounds", type=int, default=3)
+    s.add_argument("--precision", choices=("exact", "fast"), default="exact")
     for p in (q, s):
-        p.add_argument("--types", nargs="+", choices=TYPES, default=list(TYPES), metavar="TYPE")
+        p.add_argument("--types", nargs="+", default=list(TYPES), metavar="TYPE[+NAMES=TYPE]")
         p.add_argument("-t", "--threads", type=int)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pyomni-types-", dir=args.model.parent) as folder:

@@ -45,11 +45,12 @@ def main() -> None:
     parser.add_argument("--text", default=TEXT)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact")
     parser.add_argument("-t", "--threads", type=int, default=2)
     args = parser.parse_args()
     with (
         probed(args.threads) as probes,  # around the loading as well, or its memory would be the model's peak
-        pyomni.load(args.model, device=args.device, threads=args.threads) as model,
+        pyomni.load(args.model, device=args.device, threads=args.threads, precision=args.precision) as model,
     ):
         result = bench_speech(model, args.text, args.frames)
         info = model.info

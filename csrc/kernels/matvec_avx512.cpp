@@ -59,34 +59,60 @@ template <int TYPE> inline void load_32(const char * w, __m512 * a, __m512 * b) 
     }
 }
 
-template <int N, int TYPE>
-void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x, size_t x_stride, float * y, int64_t y_stride) {
-    const size_t step = TYPE == GGML_TYPE_F32 ? 128 : 64;
-    const int64_t bytes = n_in / 32 * int64_t(step);  // short rows need not lie close together: keys of one head do not
-    const int64_t next  = bytes < ahead ? ahead / bytes * int64_t(w_stride) : ahead;
-    for (int64_t r = 0; r < n_rows; r++) {
+// R rows of weights at once, so that x, which with several rows leaves the first cache, is read once for them.
+template <int N, int TYPE, int R>
+void float_tiles(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, int64_t next, const char * x, size_t x_stride, float * y, int64_t y_stride) {
+    constexpr size_t step = TYPE == GGML_TYPE_F32 ? 128 : 64;
+    for (int64_t r = 0; r < n_rows; r += R) {
         const char * row = w + size_t(r) * w_stride;
-        __m512 even[N], odd[N];
-        for (int i = 0; i < N; i++) {
-            even[i] = odd[i] = _mm512_setzero_ps();
+        __m512 even[R][N], odd[R][N];
+#pragma GCC unroll 4
+        for (int j = 0; j < R; j++) {
+#pragma GCC unroll 4
+            for (int i = 0; i < N; i++) {
+                even[j][i] = odd[j][i] = _mm512_setzero_ps();
+            }
         }
         for (int64_t b = 0; b < n_in / 32; b++, row += step) {
-            _mm_prefetch(row + next, _MM_HINT_T0);
-            if (TYPE == GGML_TYPE_F32) {
-                _mm_prefetch(row + next + 64, _MM_HINT_T0);
+            __m512 wa[R], wb[R];
+#pragma GCC unroll 4
+            for (int j = 0; j < R; j++) {
+                const char * from = row + size_t(j) * w_stride;
+                _mm_prefetch(from + next, _MM_HINT_T1);
+                if (TYPE == GGML_TYPE_F32) {
+                    _mm_prefetch(from + next + 64, _MM_HINT_T1);
+                }
+                load_32<TYPE>(from, &wa[j], &wb[j]);
             }
-            __m512 wa, wb;
-            load_32<TYPE>(row, &wa, &wb);
+#pragma GCC unroll 4
             for (int i = 0; i < N; i++) {
                 const float * xi = reinterpret_cast<const float *>(x + size_t(i) * x_stride) + b * 32;
-                even[i] = _mm512_fmadd_ps(wa, _mm512_loadu_ps(xi), even[i]);
-                odd[i]  = _mm512_fmadd_ps(wb, _mm512_loadu_ps(xi + 16), odd[i]);
+                const __m512 xa = _mm512_loadu_ps(xi), xb = _mm512_loadu_ps(xi + 16);
+#pragma GCC unroll 4
+                for (int j = 0; j < R; j++) {
+                    even[j][i] = _mm512_fmadd_ps(wa[j], xa, even[j][i]);
+                    odd[j][i]  = _mm512_fmadd_ps(wb[j], xb, odd[j][i]);
+                }
             }
         }
-        for (int i = 0; i < N; i++) {
-            y[i * y_stride + r] = _mm512_reduce_add_ps(_mm512_add_ps(even[i], odd[i]));
+#pragma GCC unroll 4
+        for (int j = 0; j < R; j++) {
+#pragma GCC unroll 4
+            for (int i = 0; i < N; i++) {
+                y[i * y_stride + r + j] = _mm512_reduce_add_ps(_mm512_add_ps(even[j][i], odd[j][i]));
+            }
         }
     }
+}
+
+template <int N, int TYPE>
+void float_rows(const char * w, size_t w_stride, int64_t n_rows, int64_t n_in, const char * x, size_t x_stride, float * y, int64_t y_stride) {
+    constexpr int R = N == 1 ? 1 : N == 4 ? 3 : 4;  // as many sums as there are registers for
+    const int64_t bytes = n_in * (TYPE == GGML_TYPE_F32 ? 4 : 2), whole = n_rows / R * R;
+    // short rows need not lie close together: keys of one head do not
+    const int64_t next = R == 1 && bytes >= ahead ? ahead : (bytes * R < ahead ? ahead / bytes : R) * int64_t(w_stride);
+    float_tiles<N, TYPE, R>(w, w_stride, whole, n_in, next, x, x_stride, y, y_stride);
+    float_tiles<N, TYPE, 1>(w + size_t(whole) * w_stride, w_stride, n_rows - whole, n_in, next, x, x_stride, y + whole, y_stride);
 }
 
 template <int TYPE>

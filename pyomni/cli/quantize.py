@@ -8,6 +8,7 @@ from typing import Any
 
 from pyomni.cli.common import FILE_TYPES, flags, report_files
 from pyomni.cli.progress import ByteBar
+from pyomni.errors import ArgumentError
 
 EXAMPLE = """\
 example:
@@ -36,6 +37,13 @@ def add(verbs: Any) -> None:
         "--imatrix", metavar="FILE", help="importance matrix of this model, which pyomni imatrix makes"
     )
     p.add_argument(
+        "--tensor-type",
+        action="append",
+        default=[],
+        metavar="NAMES=TYPE",
+        help="another type for matrices whose names fit, as code_predictor.*=q4_k; may be given again",
+    )
+    p.add_argument(
         "--allow-requantize",
         action="store_true",
         help="take a file that is quantised already; errors add up",
@@ -54,7 +62,15 @@ def run(args: argparse.Namespace) -> int:
             args.type,
             partial(bar.stage, "quantize"),
             imatrix=args.imatrix,
+            tensor_types=[_pair(given) for given in args.tensor_type],
             allow_requantize=args.allow_requantize,
         )
     report_files(args, files)
     return 0
+
+
+def _pair(given: str) -> tuple[str, str]:
+    names, found, kind = given.rpartition("=")
+    if not found:
+        raise ArgumentError(f"--tensor-type {given!r} has no type, expected NAMES=TYPE")
+    return names, kind

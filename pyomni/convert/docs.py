@@ -42,8 +42,20 @@ was asked for; it computes in f32 either way.
 
 SnakeBeta takes exponentials and a moved codebook row changes every code after it, so both stay f32. The
 code predictor's `ffn_down` has inputs up to 1.5e5, which f16 cannot hold, and a CPU product with an f16
-weight rounds its input to f16. All blocks are made by ggml's own quantizers; of the quantised types only
-q8_0 can be written where nothing was compiled.
+weight rounds its input to f16. In q8_0 such an input would take the scale of the 32 numbers around it, which
+are then rounded away. All blocks are made by ggml's own quantizers; of the quantised types only q8_0 can be
+written where nothing was compiled.
+
+`quantize --tensor-type 'NAMES=TYPE'` gives matrices another type by name (`*` stands for anything, the last
+that fits counts), where the kind is bulk, matrix, fine or wide:
+
+```sh
+pyomni quantize model-bf16.gguf model-q4_k.gguf q4_k --tensor-type 'code_predictor.*=q4_k'
+```
+
+A frame reads the code predictor fifteen times, so its type decides the speed (`benchmarks/RESULTS.md`). It is
+finer here since four other ports found that speech suffers below q8_0; no real checkpoint was at hand to
+measure it.
 
 ## Which tensor is what
 

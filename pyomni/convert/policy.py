@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import cache
@@ -17,10 +18,12 @@ from pyomni.errors import ArgumentError
 
 __all__ = [
     "FILE_TYPES",
+    "FREE",
     "PLAIN",
     "RULES",
     "SMALLER_BLOCKS",
     "FileType",
+    "Overrides",
     "Role",
     "check_type",
     "file_type_number",
@@ -102,9 +105,11 @@ _HALF = {Role.DELICATE: Type.BF16, Role.WIDE: Type.BF16}
 _BEST = {Role.MATRIX: Type.Q6_K, Role.FINE: Type.Q8_0, Role.TABLE: Type.Q8_0, **_HALF}
 
 # WIDE is the code predictor's ffn_down, whose input reaches 1.5e5: a CPU product with an F16 weight rounds
-# its input to F16, whose largest value is 65504, and the codes turn to garbage. FLOAT tensors are F32 in
-# every file: SnakeBeta takes exponentials, and a codebook row that moves changes every code after it. In the
-# smallest types the bulk is small and what little remains is a step or two better, as is usual.
+# its input to F16, whose largest value is 65504, and the codes turn to garbage. Q8_0 would hold it, at one
+# scale for 32 numbers: what lies beside the large one is then rounded away (tests/unit/test_wide.py).
+# FLOAT tensors are F32 in every file: SnakeBeta takes exponentials, and a codebook row that moves changes
+# every code after it. In the smallest types the bulk is small and what little remains is a step or two
+# better, as is usual.
 FILE_TYPES: dict[str, FileType] = {
     "f32": FileType(0, dict.fromkeys(_ROLES, Type.F32)),
     "f16": FileType(1, {**dict.fromkeys(_ROLES, Type.F16), **_HALF}),
@@ -116,8 +121,12 @@ FILE_TYPES: dict[str, FileType] = {
     "q4_0": FileType(2, {Role.BULK: Type.Q4_0, **_BEST}),
     "iq4_nl": FileType(25, {Role.BULK: Type.IQ4_NL, **_BEST}),
 }
-# What takes a type's place where a row is not whole blocks; then F16, which takes any.
+# What takes a type's place where a row is not whole blocks; then F16, which takes any (WIDE: BF16).
 SMALLER_BLOCKS = {Type.Q4_K: Type.Q5_0, Type.Q5_K: Type.Q5_1, Type.Q6_K: Type.Q8_0}
+# What may be given another type by name. TABLE, DELICATE and FLOAT have their reasons above.
+FREE = (Role.BULK, Role.MATRIX, Role.FINE, Role.WIDE)
+#: (pattern of names, key of `FILE_TYPES`), of which the last that fits counts.
+Overrides = Sequence[tuple[str, str]]
 
 
 def check_type(file_type: str) -> None:
@@ -146,7 +155,9 @@ def role_of(arch: str, name: str) -> Role:
     return Role.FLOAT
 
 
-def tensor_type(arch: str, name: str, shape: tuple[int, ...], file_type: str) -> Type:
+def tensor_type(
+    arch: str, name: str, shape: tuple[int, ...], file_type: str, overrides: Overrides = ()
+) -> Type:
     """The ggml type of one tensor.
 
     Parameters
@@ -155,15 +166,20 @@ def tensor_type(arch: str, name: str, shape: tuple[int, ...], file_type: str) ->
     name : in the GGUF
     shape : last index fastest; a quantised type needs its last axis to be whole blocks
     file_type : a key of `FILE_TYPES`
+    overrides : whose last pattern that fits the name decides, where the role is one of `FREE`
     """
     role = role_of(arch, name)
     if len(shape) < 2 or role is Role.FLOAT:
         return Type.F32
-    kind = FILE_TYPES[file_type].kinds[role]
-    for fits in (kind, SMALLER_BLOCKS.get(kind, Type.F16)):
+    kind, last = FILE_TYPES[file_type].kinds[role], Type.BF16 if role is Role.WIDE else Type.F16
+    for pattern, wanted in overrides if role in FREE else ():
+        if fnmatchcase(name, pattern):
+            kind = FILE_TYPES[wanted].kinds[Role.BULK]
+            kind = last if kind is Type.F16 else kind
+    for fits in (kind, SMALLER_BLOCKS.get(kind, last)):
         if shape[-1] % GGML_QUANT_SIZES[fits][0] == 0:
             return fits
-    return Type.F16
+    return last
 
 
 def n_bytes(shape: tuple[int, ...], kind: Type) -> int:

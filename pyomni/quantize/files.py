@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -19,7 +20,17 @@ from numpy.typing import NDArray
 
 from pyomni.convert.encode import BLOCK, Importances, tensor_blocks
 from pyomni.convert.plan import Planned, Source
-from pyomni.convert.policy import PLAIN, RULES, check_type, file_type_number, n_bytes, tensor_type
+from pyomni.convert.policy import (
+    FREE,
+    PLAIN,
+    RULES,
+    Overrides,
+    check_type,
+    file_type_number,
+    n_bytes,
+    role_of,
+    tensor_type,
+)
 from pyomni.convert.safetensors_file import StoredTensor
 from pyomni.convert.writer import File, Progress, Value, write_files
 from pyomni.errors import ArgumentError, ModelFileError, ModelFormatError, UnsupportedModel
@@ -41,6 +52,7 @@ def quantize_files(
     progress: Progress | None = None,
     *,
     imatrix: str | Path | None = None,
+    tensor_types: Overrides = (),
     allow_requantize: bool = False,
 ) -> list[Path]:
     """Write a model again in another type; of Qwen3-Omni its siblings too, those that are there.
@@ -52,6 +64,8 @@ def quantize_files(
     type : a key of `FILE_TYPES`
     progress : called as ``progress(tensor_name, bytes_done, bytes_in_all)`` after each tensor
     imatrix : importance matrix of this checkpoint; where an input is large, errors become smaller
+    tensor_types : (pattern of tensor names, type), as ``("code_predictor.*", "q4_k")``: what those matrices
+        get in place of the policy's; the last that fits counts. Tables and what stays f32 are left alone
     allow_requantize : take a file that is quantised already, whose errors then add up
 
     Returns
@@ -61,8 +75,8 @@ def quantize_files(
     Raises
     ------
     ArgumentError
-        An unknown type, `out` is one of the files to read, the source is quantised, or the importance matrix
-        is of another model.
+        An unknown type, a pattern that fits no matrix, `out` is one of the files to read, the source is
+        quantised, or the importance matrix is of another model.
     ModelFileError
         A file cannot be read or written, or the disk is full.
     ModelFormatError
@@ -79,11 +93,15 @@ def quantize_files(
         if m.str("general.architecture") != arch:
             raise ModelFormatError(f"{path}: is {m['general.architecture']!r}, expected {arch!r} as {src}")
         _check_plain(m, allow_requantize=allow_requantize)
-    made, note = None, {}
+    made: ImportanceFile | None = None
+    note: dict[str, Value] = {}
     if imatrix is not None:
         made = read_importance(imatrix)
         _check_of_this(made, imatrix, list(headers.values()))
         note = _note(made, imatrix)
+    _check_overrides(tensor_types, arch, list(headers.values()))
+    if tensor_types:
+        note["quantize.tensor_types"] = [f"{pattern}={kind}" for pattern, kind in tensor_types]
     files: list[File] = []
     tensors: dict[str, StoredTensor] = {}
     for path, m in headers.items():
@@ -92,7 +110,7 @@ def quantize_files(
             "general.file_type": file_type_number(type),
             "pyomni.type": type,
         }
-        plan = [_planned(arch, info, type) for info in m.tensors]
+        plan = [_planned(arch, info, type, tensor_types) for info in m.tensors]
         here = stored_tensors(m)
         if twice := sorted(tensors.keys() & here.keys()):
             raise ModelFormatError(f"{path}: tensor {twice[0]!r} is in another of the model's files as well")
@@ -161,6 +179,18 @@ def _check_of_this(made: ImportanceFile, path: str | Path, headers: list[Metadat
         )
 
 
+def _check_overrides(overrides: Overrides, arch: str, headers: list[Metadata]) -> None:
+    names = [info.name for m in headers for info in m.tensors if len(info.shape) > 1]
+    free = [name for name in names if role_of(arch, name) in FREE]
+    for pattern, kind in overrides:
+        check_type(kind)
+        if not any(fnmatchcase(name, pattern) for name in free):
+            raise ArgumentError(
+                f"{pattern!r} fits no matrix of the model whose type is free, expected names such as "
+                f"{free[0] if free else 'none'!r}, or patterns such as 'code_predictor.*'"
+            )
+
+
 def checkpoint_of(m: Metadata) -> str:
     """What files of one checkpoint share, whatever their types."""
     return str(m.get("pyomni.checkpoint") or checkpoint_fingerprint(m))
@@ -196,9 +226,10 @@ def keys_of(m: Metadata) -> dict[str, Value]:
     return keys
 
 
-def _planned(arch: str, info: TensorInfo, file_type: str) -> Planned:
+def _planned(arch: str, info: TensorInfo, file_type: str, overrides: Overrides) -> Planned:
     shape = info.shape[::-1]
-    now, kind = GGMLQuantizationType[info.type.upper()], tensor_type(arch, info.name, shape, file_type)
+    now = GGMLQuantizationType[info.type.upper()]
+    kind = tensor_type(arch, info.name, shape, file_type, overrides)
     wider = now in PLAIN and kind in PLAIN and BITS[kind] > BITS[now]
     return Planned(info.name, shape, (Source(info.name, shape),), stored=now if wider else kind)
 

@@ -272,6 +272,8 @@ def test_an_importance_matrix_cannot_be_written(source: Path, monkeypatch: pytes
         (("quantize", "f32.gguf", "o.gguf"), 2, "TYPE"),
         (("quantize", "f32.gguf", "f32.gguf", "q8_0"), 4, "is the file to read"),
         (("quantize", "no.gguf", "o.gguf", "q8_0"), 3, "no.gguf: not found"),
+        (("quantize", "f32.gguf", "o.gguf", "q8_0", "--tensor-type", "q8_0"), 4, "'q8_0' has no type"),
+        (("quantize", "f32.gguf", "o.gguf", "q8_0", "--tensor-type", "blk.*=q8_0"), 4, "'blk.*' fits no"),
         (("imatrix", "f32.gguf", "no.txt", "-o", "i.gguf"), 4, "no.txt: cannot be read"),
         (("imatrix", "f32.gguf", "blank.txt", "-o", "i.gguf"), 4, "holds no text"),
         (("imatrix", "f32.gguf", "texts.txt", "-o", "no/i.gguf"), 3, "not a folder that is there"),

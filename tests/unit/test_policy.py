@@ -10,7 +10,8 @@ from tiny_omni import omni_checkpoint, omni_gguf
 
 from pyomni.convert import FILE_TYPES, convert_files
 from pyomni.convert.docs import markdown
-from pyomni.convert.policy import RULES, SMALLER_BLOCKS, Role, role_of, tensor_type
+from pyomni.convert.policy import FREE, RULES, SMALLER_BLOCKS, Role, role_of, tensor_type
+from pyomni.errors import ArgumentError
 from pyomni.metadata import Metadata
 from pyomni.quantize import quantize_files
 
@@ -106,6 +107,44 @@ def test_what_must_stay_exact_does() -> None:
     )
 
 
+def test_matrices_are_given_other_types_by_name(tmp_path: Path) -> None:
+    source = tiny_gguf(tmp_path / "f32.gguf", hidden=256, ff=256, cp_hidden=256, cp_ff=256)
+    given = [("code_predictor.*", "q4_k"), ("code_predictor.*.attn_*", "f16"), ("*.blk.0.ffn_down.*", "f16")]
+    [path] = quantize_files(source, tmp_path / "m.gguf", "q8_0", tensor_types=given)
+    m = Metadata.read(path)
+    assert list(m["quantize.tensor_types"]) == [f"{names}={kind}" for names, kind in given]
+    found = {info.name: info.type for info in m.tensors}
+    assert found["code_predictor.blk.1.ffn_up.weight"] == "q4_k"
+    assert found["code_predictor.blk.1.ffn_down.weight"] == "q4_k"
+    assert found["code_predictor.blk.0.attn_q.weight"] == "f16"
+    assert found["talker.blk.0.ffn_down.weight"] == "f16"
+    assert found["code_predictor.blk.0.ffn_down.weight"] == "bf16"  # never f16
+    # what is looked up or stays f32, and what no pattern fits, is the policy's
+    for info in m.tensors:
+        if role_of("qwen3-tts", info.name) not in FREE or info.name.startswith("talker.blk.1."):
+            expected = tensor_type("qwen3-tts", info.name, info.shape[::-1], "q8_0")
+            assert info.type == expected.name.lower(), info.name
+    [again] = quantize_files(path, tmp_path / "again.gguf", "q8_0", allow_requantize=True)
+    assert "quantize.tensor_types" not in Metadata.read(again)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("code_predictor.*", "q3"), "type 'q3' is unknown"),
+        (("codec_predictor.*", "q8_0"), "'codec_predictor.\\*' fits no matrix .*expected names such as"),
+        (("codec_decoder.*", "q8_0"), "fits no matrix"),
+        (("talker.text_embd.weight", "q8_0"), "fits no matrix"),
+    ],
+)
+def test_names_and_types_that_cannot_be(
+    sources: dict[str, tuple[Path, Path]], tmp_path: Path, given: tuple[str, str], words: str
+) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        quantize_files(sources["speech"][1], tmp_path / "m.gguf", "q8_0", tensor_types=[given])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", [kind for kind in FILE_TYPES if kind not in ("f32", "f16", "bf16")])
 def test_rows_that_are_not_whole_blocks(kind: str) -> None:
     bulk = "talker.blk.0.ffn_down.weight"
@@ -114,6 +153,8 @@ def test_rows_that_are_not_whole_blocks(kind: str) -> None:
     assert of_type[256] is whole
     assert of_type[96] is SMALLER_BLOCKS.get(whole, whole)
     assert of_type[72].name == "F16"
+    wide = tensor_type("qwen3-tts", "code_predictor.blk.0.ffn_down.weight", (8, 72), "q8_0", [("*", kind)])
+    assert wide.name == "BF16"
 
 
 def test_the_page_is_current() -> None:
