@@ -128,11 +128,13 @@ attend_kernel attend_scalar(int32_t type) {
 
 attend_kernel find_attend(int32_t type, int64_t head_dim) {
     attend_kernel a = attend_scalar(type);
-    if (cpu_at_least(cpu_variant::avx2)) {
-        const attend_kernel here = cpu_at_least(cpu_variant::avx512) ? attend_avx512(type) : attend_avx2(type);
-        a.mix  = here.mix ? here.mix : a.mix;
-        a.look = here.look ? here.look : a.look;
-    }
+    const auto best = cpu_at_least(cpu_variant::avx512) ? attend_avx512
+                      : cpu_at_least(cpu_variant::avx2) ? attend_avx2
+                      : cpu_at_least(cpu_variant::neon) ? attend_neon
+                                                        : attend_scalar;
+    const attend_kernel here = best(type);
+    a.mix  = here.mix ? here.mix : a.mix;
+    a.look = here.look ? here.look : a.look;
     if (type == GGML_TYPE_Q8_0) {
         const matvec m = find_matvec(type, head_dim);
         a.ready_bytes = m.ready_bytes;
