@@ -149,6 +149,7 @@ void weigh_block(float * x, int64_t n, float * top, float * sum) {
     std::fill_n(most, 16, -INFINITY);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
+#pragma GCC unroll 1  // else GCC takes it apart first, and then finds no vectors in it
         for (int64_t j = 0; j < 16; j++) {
             most[j] = most[j] < x[i + j] ? x[i + j] : most[j];
         }
