@@ -128,11 +128,13 @@ attend_kernel attend_scalar(int32_t type) {
 
 attend_kernel find_attend(int32_t type, int64_t head_dim) {
     attend_kernel a = attend_scalar(type);
-    if (cpu_at_least(cpu_variant::avx2)) {
-        const attend_kernel here = cpu_at_least(cpu_variant::avx512) ? attend_avx512(type) : attend_avx2(type);
-        a.mix  = here.mix ? here.mix : a.mix;
-        a.look = here.look ? here.look : a.look;
-    }
+    const auto best = cpu_at_least(cpu_variant::avx512) ? attend_avx512
+                      : cpu_at_least(cpu_variant::avx2) ? attend_avx2
+                      : cpu_at_least(cpu_variant::neon) ? attend_neon
+                                                        : attend_scalar;
+    const attend_kernel here = best(type);
+    a.mix  = here.mix ? here.mix : a.mix;
+    a.look = here.look ? here.look : a.look;
     if (type == GGML_TYPE_Q8_0) {
         const matvec m = find_matvec(type, head_dim);
         a.ready_bytes = m.ready_bytes;
@@ -147,6 +149,7 @@ void weigh_block(float * x, int64_t n, float * top, float * sum) {
     std::fill_n(most, 16, -INFINITY);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
+#pragma GCC unroll 1  // else GCC takes it apart first, and then finds no vectors in it
         for (int64_t j = 0; j < 16; j++) {
             most[j] = most[j] < x[i + j] ? x[i + j] : most[j];
         }

@@ -52,5 +52,6 @@ void weigh_row(const float * x, int64_t n, const float * tops, const float * sum
 attend_kernel attend_scalar(int32_t type);
 attend_kernel attend_avx2(int32_t type);
 attend_kernel attend_avx512(int32_t type);
+attend_kernel attend_neon(int32_t type);
 
 } // namespace omni

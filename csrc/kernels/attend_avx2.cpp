@@ -11,7 +11,8 @@ namespace {
 struct v256 {
     using vf = __m256;
     using vi = __m256i;
-    static constexpr long width = 8, dots = 4, blocks = 4;
+    using vv = __m256i;
+    static constexpr long width = 8, dots = 4, channels = 32, blocks = 4;
 
     static vf zero() { return _mm256_setzero_ps(); }
     static vi zero_int() { return _mm256_setzero_si256(); }

@@ -11,7 +11,8 @@ namespace {
 struct v512 {
     using vf = __m512;
     using vi = __m512i;
-    static constexpr long width = 16, dots = 16, blocks = 2;
+    using vv = __m512i;
+    static constexpr long width = 16, dots = 16, channels = 32, blocks = 2;
 
     static vf zero() { return _mm512_setzero_ps(); }
     static vi zero_int() { return _mm512_setzero_si512(); }

@@ -22,13 +22,13 @@ void dot_tile(const char * const * row, int64_t n, int64_t ahead, const float * 
     typename V::vf acc[ROWS * VECTORS][parts];
 #pragma GCC unroll 16
     for (long i = 0; i < ROWS * VECTORS; i++) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (long p = 0; p < parts; p++) {
             acc[i][p] = V::zero();
         }
     }
     for (int64_t at = 0; at < n; at += 16) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (long p = 0; p < parts; p++) {
             typename V::vf w[ROWS];
 #pragma GCC unroll 16
@@ -102,7 +102,7 @@ template <class V, class T> void mix(const char * v, size_t v_stride, int64_t n,
 
 constexpr long q8_0_bytes = 34, group = omni::value_group, max_mixed = 4;
 
-// Of each pair of positions the 32 values of a block, with pairs of whole-number weights.
+// Of each pair of positions as many values of a block as V has registers for, with pairs of whole-number weights.
 template <class V, long N> void mix_pairs(const char * v, size_t stride, long n, const int16_t (*q)[group], const float * one, float * y, int64_t y_stride) {
     typename V::vi sum[N][V::blocks];
 #pragma GCC unroll 4
@@ -113,11 +113,11 @@ template <class V, long N> void mix_pairs(const char * v, size_t stride, long n,
         }
     }
     for (long p = 0; p < n; p += 2) {
-        typename V::vi pairs[V::blocks];
+        typename V::vv pairs[V::blocks];
         V::pairs(v + size_t(p) * stride, v + size_t(p + 1 < n ? p + 1 : p) * stride, pairs);
 #pragma GCC unroll 4
         for (long i = 0; i < N; i++) {
-            const typename V::vi by = V::spread_pair(q[i] + p);
+            const auto by = V::spread_pair(q[i] + p);
 #pragma GCC unroll 4
             for (long k = 0; k < V::blocks; k++) {
                 sum[i][k] = V::add_products(sum[i][k], pairs[k], by);
@@ -157,10 +157,12 @@ template <class V> void mix_group(const char * v, size_t stride, long n, long n_
             }
         }
         for (long b = 0; b < n_blocks; b++) {
-            (now == 1   ? mix_pairs<V, 1>
-             : now == 2 ? mix_pairs<V, 2>
-             : now == 3 ? mix_pairs<V, 3>
-                        : mix_pairs<V, 4>)(v + b * q8_0_bytes + 2, stride, n, q[b], one[b], y + i0 * y_stride + b * 32, y_stride);
+            for (long e = 0; e < 32; e += V::channels) {
+                (now == 1   ? mix_pairs<V, 1>
+                 : now == 2 ? mix_pairs<V, 2>
+                 : now == 3 ? mix_pairs<V, 3>
+                            : mix_pairs<V, 4>)(v + b * q8_0_bytes + 2 + e, stride, n, q[b], one[b], y + i0 * y_stride + b * 32 + e, y_stride);
+            }
         }
     }
 }

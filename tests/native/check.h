@@ -1,6 +1,7 @@
 // What the checks of the kernels share: the levels, drawn numbers, and how a finding is told.
 #pragma once
 
+#include "kernels/attend.h"
 #include "kernels/conv_run.h"
 #include "kernels/cpu.h"
 #include "kernels/panel.h"
@@ -20,6 +21,7 @@ struct level {
     omni::matvec (*floats)(int32_t type);
     void (*exp)(const float * x, float top, float * out, int64_t n);
     const omni::conv_kernels * conv;
+    omni::attend_kernel (*attend)(int32_t type);
 };
 
 // The same numbers everywhere, for a seed.
@@ -74,5 +76,7 @@ inline bool same_bits(const std::vector<float> & a, const std::vector<float> & b
 void panels(const level & l);
 void floats(const level & l);
 void convolutions(const level & l);
+void attention(const level & l);
+void attention_chosen(const level & l);  // of the best that runs
 
 } // namespace check

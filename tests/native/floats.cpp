@@ -1,4 +1,5 @@
-// Products with weights in floats, and exp: near the same in double precision, and no bit depends on the number of rows.
+// Products with weights in floats, and exp: near the same in double precision, no bit of a product depends on the number of
+// rows, and exp has the bits of the scalar twin.
 #include "check.h"
 
 #include "ggml.h"
@@ -77,6 +78,9 @@ void exponentials(const check::level & l) {
     x.insert(x.end(), {-inf, -200.0f, 89.0f, inf, std::numeric_limits<float>::quiet_NaN(), 0.0f});
     std::vector<float> y(x.size());
     l.exp(x.data(), 0.0f, y.data(), int64_t(x.size()));
+    std::vector<float> twin(x.size());
+    omni::exp_scalar(x.data(), 0.0f, twin.data(), int64_t(x.size()));
+    check::holds(check::same_bits(y, twin), "%s, exp: not the bits of the scalar twin", l.name);
     for (size_t i = 0; i < n_plain; i++) {
         const double expected = std::exp(double(x[i]));
         check::holds(std::fabs(double(y[i]) - expected) <= 2.4e-7 * expected, "%s, exp(%g): %g", l.name, double(x[i]), double(y[i]));

@@ -23,6 +23,7 @@ GUARDED = {
     ("core/windows.h", "<windows.h>"),
     ("kernels/cpu_arm.cpp", "<sys/sysctl.h>"),
     ("kernels/cpu_arm.cpp", "<sys/auxv.h>"),
+    ("kernels/attend_neon.cpp", "__builtin_prefetch"),
     ("kernels/matvec_neon.cpp", "__builtin_prefetch"),
     ("kernels/matvec_neon.cpp", "__builtin_inff"),
     ("kernels/panel_neon.h", "__builtin_prefetch"),
