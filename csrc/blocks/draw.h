@@ -2,6 +2,8 @@
 #pragma once
 
 #include "core/graph.h"
+#include "core/session.h"
+#include "omni.h"
 
 namespace omni {
 
@@ -16,5 +18,30 @@ constexpr int64_t n_draw_params = 3;
 int32_t draw_id(const float * logits, int64_t n_vocab, const double * params, double uniform);  // the same of one row
 
 ggml_tensor * draw(graph & g, ggml_tensor * logits, ggml_tensor * uniforms, ggml_tensor * params, int64_t index);
+
+// The same as a chain of ggml's nodes in single precision, so that on a device nothing leaves it between two draws. An id
+// is another one than above where the uniform number is within rounding of a boundary between two.
+class device_draw {
+  public:
+    static bool wanted(const graph & g) { return !g.cpu || g.wants("draw"); }  // on the CPU by the tap "draw", as a test
+
+    device_draw(graph & g, int64_t n_vocab, int64_t n_draws);
+    ggml_tensor * draw(ggml_tensor * logits, int64_t index) const;  // [n_vocab, n_lanes] -> I32 [n_lanes]
+    static constexpr size_t max_nodes = 32;
+
+  private:
+    graph & g_;
+    ggml_tensor *uniforms_, *cold_, *top_p_, *ranks_, *up_, *down_;
+};
+
+// What its graph is fed with. The largest logit is what a draw with 0 of the first rank gives.
+class device_draw_feeds {
+  public:
+    device_draw_feeds(const omni_draw & how, const double * uniforms, int64_t n_uniforms, int64_t n_vocab);
+    void append(std::vector<feed> & in) const;
+
+  private:
+    std::vector<float> uniforms_, cold_, top_p_, ranks_;
+};
 
 } // namespace omni

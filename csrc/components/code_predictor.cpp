@@ -56,7 +56,7 @@ struct code_predictor final : component {
     int64_t kv_width() const override { return hp.kv_width(); }
 
     size_t max_nodes(const graph_key & key) const override {
-        return key.verb == verb_groups ? size_t(n_groups) * (blocks.max_nodes() + 64) : blocks.max_nodes();
+        return key.verb == verb_groups ? size_t(n_groups) * (blocks.max_nodes() + 64 + device_draw::max_nodes) : blocks.max_nodes();
     }
 
     void build(graph & g) const override {
@@ -117,8 +117,10 @@ struct code_predictor final : component {
         const int64_t n_lanes = g.key.n_lanes;
         ggml_tensor * hidden   = g.input("hidden", GGML_TYPE_F32, n_embd_in, 1, n_lanes);
         ggml_tensor * code     = g.input("code0", GGML_TYPE_I32, n_lanes);
-        ggml_tensor * uniforms = g.input("uniforms", GGML_TYPE_F64, n_groups - 1, n_lanes);
-        ggml_tensor * params   = g.input("draw", GGML_TYPE_F64, n_draw_params);
+        const bool apart = device_draw::wanted(g);
+        ggml_tensor * uniforms = apart ? nullptr : g.input("uniforms", GGML_TYPE_F64, n_groups - 1, n_lanes);
+        ggml_tensor * params   = apart ? nullptr : g.input("draw", GGML_TYPE_F64, n_draw_params);
+        const auto device = apart ? std::make_unique<device_draw>(g, n_vocab, n_groups - 1) : nullptr;
 
         std::vector<ggml_tensor *> matrices = codec_head;
         matrices.insert(matrices.end(), codec_embd.begin(), codec_embd.end());
@@ -133,7 +135,7 @@ struct code_predictor final : component {
         for (int64_t k = 0; k < n_groups - 1; k++) {
             const kv_inputs in = blocks.inputs(g, k == 0 ? 2 : 1, k);
             ggml_tensor * logits = linear_rows(g, codec_head[size_t(k)], last(g, pass(g, x, in), in), nullptr);  // [n_vocab, n_lanes]
-            code = draw(g, logits, uniforms, params, k);
+            code = device ? device->draw(logits, k) : draw(g, logits, uniforms, params, k);
             g.output("code." + std::to_string(k + 1), code);
             x   = ggml_get_rows(c, codec_embd[size_t(k)], code);
             sum = ggml_add(c, sum, x);

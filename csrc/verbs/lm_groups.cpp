@@ -38,12 +38,15 @@ void lm_groups(session & s, const component & c, int32_t n_lanes, const float * 
     key.n_kv    = int32_t(kv_round_up(info.n_groups));
     const double params[n_draw_params] = {draw.temperature, draw.top_p, double(draw.top_k)};
     const std::vector<double> none(draw.uniforms ? 0 : size_t(n_lanes) * (n_groups - 1), 0.0);
+    const double * uniforms = draw.uniforms ? draw.uniforms : none.data();
     std::vector<feed> in = {
         {"hidden", hidden, size_t(n_lanes) * size_t(info.n_embd) * sizeof(float)},
         {"code0", code0, size_t(n_lanes) * sizeof(int32_t)},
-        {"uniforms", draw.uniforms ? draw.uniforms : none.data(), size_t(n_lanes) * (n_groups - 1) * sizeof(double)},
+        {"uniforms", uniforms, size_t(n_lanes) * (n_groups - 1) * sizeof(double)},
         {"draw", params, sizeof(params)},
     };
+    const device_draw_feeds device(draw, uniforms, int64_t(n_lanes) * int64_t(n_groups - 1), info.n_vocab);
+    device.append(in);
     std::vector<kv_feed> kv;
     kv.reserve(n_groups);
     for (size_t k = 0; k + 1 < n_groups; k++) {
