@@ -1,4 +1,4 @@
-"""Codes drawn by ggml's nodes, as on a device, against those drawn in double precision: on the CPU by the tap "draw"."""
+"""Codes drawn by ggml's nodes, as on a device, are those drawn in double precision: here by the tap "draw"."""
 
 from __future__ import annotations
 
