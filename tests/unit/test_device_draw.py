@@ -1,4 +1,4 @@
-"""Codes drawn by ggml's nodes, as on a device, are those drawn in double precision: here by the tap "draw"."""
+"""Codes drawn by ggml's nodes, as on a device, are those drawn in double precision; here by a tap."""
 
 from __future__ import annotations
 
