@@ -160,13 +160,13 @@ def apart(exact: dict[int, F32], found: dict[int, F32]) -> dict[str, Any]:
     return result
 
 
-def word_errors(path: Path, texts: list[str], threads: int | None) -> float:
+def word_errors(path: Path, texts: list[str], threads: int | None, precision: str) -> float:
     """Word errors of a recogniser, in percent, where the model speaks as it does."""
     sys.path.insert(0, str(HERE.parent / "tools" / "demo_voice"))
     from hearing import Listener, word_error_rate
 
     listener, pairs = Listener(), []
-    with pyomni.load(path, device="cpu", threads=threads) as model:
+    with pyomni.load(path, device="cpu", threads=threads, precision=precision) as model:
         for i, text in enumerate(texts):
             speech = model.speak(text, options=pyomni.SpeechOptions(seed=1 + i))
             pairs.append((text, listener.hear(speech.audio, speech.sample_rate)))
@@ -222,7 +222,8 @@ def quality(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
         line = {"type": kind, "imatrix": weighted, "bytes": path.stat().st_size, "texts": len(texts)}
         line |= {"frames": sum(map(len, codes)), **apart(exact, logits_of(path, texts, codes, args.threads))}
         if args.words:
-            line["word_error_rate"] = word_errors(path, texts, args.threads)
+            line["precision"] = args.precision
+            line["word_error_rate"] = word_errors(path, texts, args.threads, args.precision)
         yield line
 
 
@@ -252,9 +253,9 @@ def main() -> None:
     s.add_argument("model", type=Path, help="f32 or bf16 GGUF of a model that speaks")
     s.add_argument("--frames", type=int, default=25)
     s.add_argument("--rounds", type=int, default=3)
-    s.add_argument("--precision", choices=("exact", "fast"), default="exact")
     for p in (q, s):
         p.add_argument("--types", nargs="+", default=list(TYPES), metavar="TYPE[+NAMES=TYPE]")
+        p.add_argument("--precision", choices=("exact", "fast"), default="exact", help="of what is heard")
         p.add_argument("-t", "--threads", type=int)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pyomni-types-", dir=args.model.parent) as folder:
