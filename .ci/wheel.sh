@@ -105,6 +105,7 @@ step "pip install of the source distribution, ${offline[*]:-with no index}"
 "$work/venv-sdist/bin/pip" uninstall --quiet --yes pyomni
 (cd "$work" && PATH="$work/venv-sdist/bin:$PATH" "${offline[@]}" "$work/venv-sdist/bin/pip" install --quiet --no-index \
     --no-build-isolation "$sdist")
+"$work/venv-sdist/bin/pip" uninstall --quiet --yes scikit-build-core cmake ninja # what runs needs none of them
 (cd "$work" && env -i HOME="$work/home" LANG=C.UTF-8 PATH="$work/venv-sdist/bin" \
     "$work/venv-sdist/bin/python" -I "$root/.ci/wheel_test.py" --native)
 
