@@ -78,6 +78,7 @@ device::device(const std::string & name, int n_threads) {
     // One pool for all sessions: ggml would otherwise start and join its threads anew for every graph.
     need_threads(n_threads_ - 1);  // the caller is one of them
     auto params = ggml_threadpool_params_default(n_threads_);
+    params.poll = 0;  // who is idle sleeps: by default a thread spins for a tenth of a second behind each graph
     pool_ = cpu_function<decltype(&ggml_threadpool_new)>(cpu_, "ggml_threadpool_new")(&params);
     if (!pool_) {
         fail(OMNI_ERROR_MEMORY, "a pool of %d threads could not be started", n_threads_);
