@@ -51,8 +51,9 @@ class Live:
     ) -> None:
         self._engine, self._prepare, self._cloner = engine, prepare_one, cloner
         self._codecs: list[CodecDecoder] = []
-        self._ahead: Ahead[Event] | None = None  # of the run
+        self._ahead: Ahead | None = None  # of the run
         self._n_arriving = 0  # performances whose text may be late
+        self._deferred = False
         self.lanes: int = engine.lanes
         self.sample_rate: int = engine.meta.sample_rate
 
@@ -92,9 +93,12 @@ class Live:
         idle: Callable[[], None] | None = None,
     ) -> Iterator[Event]:
         """Run plans as they come: `take` gives the next, or None for now; see `SpeechEngine.admit`."""
-        # who goes ahead has samples to hand out soon, so no new prompt is read until then
-        feed = Feed(lambda: None if self._ahead is not None and self._ahead.stepping else take())
-        events = self._engine.admit(feed, n_positions, idle=idle)
+
+        def taken() -> Admitted | None:
+            self._deferred = False
+            return take()
+
+        events = self._engine.admit(Feed(taken), n_positions, idle=idle)
         self._ahead = Ahead(events, self._engine.most_ahead)
         try:
             yield from self._ahead
@@ -117,9 +121,18 @@ class Live:
 
         return Performance(self._engine, prepared, codec, give_back, self._go_ahead)
 
+    def defers(self) -> bool:
+        """Whether `take` is not to give a text that may be late now: there will be samples to hand out first.
+
+        Then nobody goes ahead any more until it is asked again.
+        """
+        self._deferred = self._ahead is not None and self._ahead.stepping
+        return self._deferred
+
     def _go_ahead(self) -> bool:
         """Make an event nobody asked for, unless that might take as long as a text takes to come."""
-        return self._ahead is not None and not self._n_arriving and self._ahead.step()
+        waits = self._deferred or self._n_arriving > 0
+        return self._ahead is not None and not waits and self._ahead.step()
 
     def close(self) -> None:
         """Close the codec sessions; performances have been closed before."""

@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
+
+from pyomni.pipelines.lane import Event
 
 __all__ = ["Ahead", "Beside"]
 
@@ -54,15 +56,15 @@ class Beside:
         self._worker.shutdown()
 
 
-class Ahead(Iterator[T], Generic[T]):
+class Ahead(Iterator[Event]):
     """Events that can be made before they are asked for.
 
     Parameters
     ----------
-    events : iterator
+    events : iterator of Event
         Makes them.
     most : int
-        Events that may wait.
+        Events of one request that may wait.
 
     Attributes
     ----------
@@ -70,9 +72,9 @@ class Ahead(Iterator[T], Generic[T]):
         Whether one is being made that nobody asked for.
     """
 
-    def __init__(self, events: Iterator[T], most: int) -> None:
+    def __init__(self, events: Iterator[Event], most: int) -> None:
         self._events, self._most = events, most
-        self._made: deque[T] = deque()
+        self._made: deque[Event] = deque()
         self._error: Exception | None = None
         self.stepping = False
 
@@ -81,7 +83,9 @@ class Ahead(Iterator[T], Generic[T]):
 
         An error is raised where the event would have come.
         """
-        if self._error is not None or len(self._made) >= self._most:
+        # requests come along together, so the latest event's has as many as any
+        n = sum(event.request == self._made[-1].request for event in self._made)
+        if self._error is not None or n >= self._most:
             return False
         self.stepping = True
         try:
@@ -95,7 +99,7 @@ class Ahead(Iterator[T], Generic[T]):
             self.stepping = False
         return True
 
-    def __next__(self) -> T:
+    def __next__(self) -> Event:
         if self._made:
             return self._made.popleft()
         if self._error is not None:

@@ -86,7 +86,7 @@ class SpeechEngine:
     model : str
         Tells models apart (`pyomni.pipelines.keep.file_identity`).
     beside : Beside, optional
-        Where codes are decoded while more are made: `most_ahead` events at most, a block of each lane.
+        Where codes are decoded while more are made: of each request `most_ahead` events, a block, at most.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class SpeechEngine:
             raise ArgumentError(f"lanes is {lanes}, expected 1 or more")
         self.meta, self.lanes = meta, lanes
         self._sessions, self._beside = SpeechSessions(open_lm, open_codec, beside), beside
-        self.most_ahead: int = 0 if beside is None else BLOCK_WIDTHS[-1] * lanes
+        self.most_ahead: int = 0 if beside is None else BLOCK_WIDTHS[-1]
         kept = Kept(0) if kept is None else kept
         self._primed, self._prefixes = Primed(kept, model), Prefixes(kept, model)
         self._lock = threading.Lock()

@@ -42,7 +42,7 @@ class InOrder:
     ----------
     events : iterator of Event
     most_ahead : int
-        Of them, so many may be made by `ahead`, before they are asked for.
+        So many of a request may be made by `ahead`, before they are asked for.
     """
 
     def __init__(self, events: Iterator[Event], most_ahead: int = 0) -> None:

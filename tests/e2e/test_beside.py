@@ -17,10 +17,12 @@ import pyomni
 from pyomni import SpeechModel, SpeechOptions, Voice
 from pyomni._binding import Device, Model
 from pyomni.api import SpeechRequest, packaged_voice
+from pyomni.api.live import Live
 from pyomni.api.result import join
 from pyomni.components.codec import CodecDecoder
 from pyomni.errors import SessionBroken
 from pyomni.pipelines import guard
+from pyomni.pipelines.arriving import Arrival
 from pyomni.pipelines.beside import Ahead, Beside
 from pyomni.pipelines.sessions import SpeechSessions
 from pyomni.server.scheduler import Scheduler
@@ -254,3 +256,33 @@ def test_a_server_gives_each_request_what_it_gets_alone():
         finally:
             scheduler.close()
     assert not workers()
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_a_request_gets_in_while_another_is_far_ahead(arrives: bool):
+    """The codec is the slower one: events wait all the time, and yet a free lane is filled."""
+    options = SpeechOptions(seed=2, max_frames=12, streaming_layout=True)
+
+    async def go(live: Live, scheduler: Scheduler) -> bytes:
+        endless = SpeechRequest(TEXT, "ryan", options=SpeechOptions(max_frames=1900, guard=False))
+        long = scheduler.submit(live.prepare(endless), 600.0)
+        for _ in range(4):
+            await anext(long)
+        text = Arrival()
+        text.add(TEXT)
+        text.end()
+        asked = SpeechRequest(text if arrives else TEXT, "ryan", options=options)
+        prepared = live.prepare_arriving(asked, 60.0) if arrives else live.prepare(asked)
+        short = scheduler.submit(prepared, 600.0)
+        found = join([block async for block in short]).tobytes()
+        assert long.receipt is None
+        long.cancel()
+        return found
+
+    with opened(codec_beside, variant("custom_voice")) as model:
+        want = model.speak(TEXT, voice="ryan", options=options).audio.tobytes()
+        scheduler = Scheduler(model.live())
+        try:
+            assert asyncio.run(go(scheduler.live, scheduler)) == want
+        finally:
+            scheduler.close()

@@ -102,25 +102,29 @@ def test_who_needs_what_it_works_in_waits(beside: Beside):
 
 
 def test_events_made_ahead_come_in_their_order():
-    ahead = Ahead(iter(range(6)), 2)
-    assert next(ahead) == 0
-    assert [ahead.step() for _ in range(3)] == [True, True, False]
-    assert next(ahead) == 1
+    def events() -> Iterator[Event]:
+        return (Event(i, None, None, n_past=n) for n in range(6) for i in (0, 1))
+
+    ahead = Ahead(events(), 2)
+    assert next(ahead) == Event(0, None, None, n_past=0)
+    assert [ahead.step() for _ in range(5)] == [True, True, True, False, False]
+    assert [(event.request, event.n_past) for event in (next(ahead), next(ahead))] == [(1, 0), (0, 1)]
     assert ahead.step()
-    assert list(ahead) == [2, 3, 4, 5]
+    assert list(ahead) == list(events())[3:]
     assert not ahead.step()
-    assert not Ahead(iter(range(6)), 0).step()
+    assert not Ahead(events(), 0).step()
 
 
 def test_an_error_made_ahead_comes_where_the_event_would():
-    def events() -> Iterator[int]:
-        yield 0
-        yield 1
+    made = [Event(0, None, None), Event(0, None, None)]
+
+    def events() -> Iterator[Event]:
+        yield from made
         raise ValueError("no third")
 
     ahead = Ahead(events(), 8)
     assert [ahead.step() for _ in range(4)] == [True, True, False, False]
-    assert [next(ahead), next(ahead)] == [0, 1]
+    assert [next(ahead), next(ahead)] == made
     with pytest.raises(ValueError, match="no third"):
         next(ahead)
     assert next(ahead, None) is None
