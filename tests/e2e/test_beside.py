@@ -233,10 +233,10 @@ def test_an_interrupted_stream_leaves_nothing_at_work(monkeypatch: pytest.Monkey
 def test_a_server_gives_each_request_what_it_gets_alone():
     asked = [
         SpeechRequest(TEXT, "ryan", options=OPTIONS),
-        SpeechRequest(LONG, "ryan", options=SpeechOptions(seed=3, max_frames=25, split="sentences")),
+        SpeechRequest(LONG, "ryan", options=SpeechOptions(seed=3, max_frames=12, split="sentences")),
         SpeechRequest("Short.", "ryan", options=SpeechOptions(seed=4, max_frames=3)),
-        SpeechRequest(LONG, "ryan", options=SpeechOptions(seed=5, max_frames=40, split="sentences")),
-        SpeechRequest(TEXT, "ryan", options=SpeechOptions(seed=6, max_frames=50)),
+        SpeechRequest(LONG, "ryan", options=SpeechOptions(seed=5, max_frames=20, split="sentences")),
+        SpeechRequest(TEXT, "ryan", options=SpeechOptions(seed=6, max_frames=20)),
     ]
     with opened(codec_between_frames, variant("custom_voice")) as model:
         want = [model.speak(one.text, voice=one.voice, options=one.options).audio.tobytes() for one in asked]
