@@ -76,6 +76,7 @@ def bench_speech(
     return {
         "device": info["device"],
         "threads": info["threads"],
+        "codec_threads": info["codec_threads"],
         "precision": info["precision"],
         "frames": frames,
         "seconds": n_samples / model.sample_rate,

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from pyomni.api.many import Prepared, SpeechRequest
 from pyomni.api.planning import find_voice
+from pyomni.pipelines.beside import Ahead
 from pyomni.pipelines.blocks import Blocks
 from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.fading import FADE_S, Fader
@@ -50,6 +51,9 @@ class Live:
     ) -> None:
         self._engine, self._prepare, self._cloner = engine, prepare_one, cloner
         self._codecs: list[CodecDecoder] = []
+        self._ahead: Ahead | None = None  # of the run
+        self._n_arriving = 0  # performances whose text may be late
+        self._deferred = False
         self.lanes: int = engine.lanes
         self.sample_rate: int = engine.meta.sample_rate
 
@@ -89,7 +93,17 @@ class Live:
         idle: Callable[[], None] | None = None,
     ) -> Iterator[Event]:
         """Run plans as they come: `take` gives the next, or None for now; see `SpeechEngine.admit`."""
-        return self._engine.admit(Feed(take), n_positions, idle=idle)
+
+        def taken() -> Admitted | None:
+            self._deferred = False
+            return take()
+
+        events = self._engine.admit(Feed(taken), n_positions, idle=idle)
+        self._ahead = Ahead(events, self._engine.most_ahead)
+        try:
+            yield from self._ahead
+        finally:
+            self._ahead = None
 
     def clone(self, clip: Clip, transcript: str | None, name: str = "") -> Voice:
         """Make a voice of a clip, between two frames; see `SpeechModel.clone`."""
@@ -98,7 +112,27 @@ class Live:
     def perform(self, prepared: Prepared) -> Performance:
         """Begin to speak what was prepared; close it, so that another can have its codec session."""
         codec = self._codecs.pop() if self._codecs else self._engine.open_codec()
-        return Performance(self._engine, prepared, codec, self._codecs.append)
+        arriving = any(part.plan.arriving is not None for part in prepared.script.parts)
+        self._n_arriving += arriving
+
+        def give_back(codec: CodecDecoder) -> None:
+            self._codecs.append(codec)
+            self._n_arriving -= arriving
+
+        return Performance(self._engine, prepared, codec, give_back, self._go_ahead)
+
+    def defers(self) -> bool:
+        """Whether `take` is not to give a text that may be late now: there will be samples to hand out first.
+
+        Then nobody goes ahead any more until it is asked again.
+        """
+        self._deferred = self._ahead is not None and self._ahead.stepping
+        return self._deferred
+
+    def _go_ahead(self) -> bool:
+        """Make an event nobody asked for, unless that might take as long as a text takes to come."""
+        waits = self._deferred or self._n_arriving > 0
+        return self._ahead is not None and not waits and self._ahead.step()
 
     def close(self) -> None:
         """Close the codec sessions; performances have been closed before."""
@@ -121,11 +155,12 @@ class Performance:
         prepared: Prepared,
         codec: CodecDecoder,
         give_back: Callable[[CodecDecoder], None],
+        meanwhile: Callable[[], bool],
     ) -> None:
         self.made: Made = Made()
         self._engine, self._script, self._issue = engine, prepared.script, prepared.issue
         self._codec: CodecDecoder | None = codec
-        self._give_back = give_back
+        self._give_back, self._meanwhile = give_back, meanwhile
         self._index, self._n_leading = -1, 0
         self._blocks: Blocks | None = None
         self._fader = Fader(0, 0)
@@ -178,7 +213,7 @@ class Performance:
 
     def _begin_part(self, codec: CodecDecoder) -> list[F32]:
         parts, rate = self._script.parts, self._engine.meta.sample_rate
-        self._blocks = self._engine.blocks(codec, self._plan.reference, self.made.timings)
+        self._blocks = self._engine.blocks(codec, self._plan.reference, self.made.timings, self._meanwhile)
         edges = round(FADE_S * rate)
         last = len(parts) - 1
         self._fader = Fader(edges if self._index else 0, edges if self._index < last else 0)

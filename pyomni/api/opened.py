@@ -64,12 +64,19 @@ class OpenModel:
             experts=experts,
             packed=packed,
             precision=precision,
+            beside=True,
         )
         try:
             kept = kept_for_voices()
             model = file_identity(self.path) + (":fast" if weights.precision == "fast" else "")
             self._engine = SpeechEngine(
-                self._meta, weights.open_lm, weights.open_codec_decoder, lanes, kept, model
+                self._meta,
+                weights.open_lm,
+                weights.open_codec_decoder,
+                lanes,
+                kept,
+                model,
+                weights.beside,
             )
         except BaseException:
             weights.close()
@@ -222,7 +229,8 @@ class OpenModel:
         return {
             **self._meta.summary(),
             "device": self._weights.device.name,
-            "threads": self._weights.device.n_threads,
+            "threads": self._weights.n_threads,
+            "codec_threads": self._weights.codec_threads,
             "precision": self._weights.precision,
             "loaded": self._weights.n_bytes(),
         }

@@ -39,6 +39,16 @@ class Weights:
     packed : whether matrices the CPU works on are rearranged in memory for its kernels
     precision : of what turns codes into sound, ``exact`` or ``fast``; where the CPU has no fast way a
         `PrecisionWarning` says so
+    beside : whether what turns codes into sound may have threads of its own (`pyomni.machine.codec_threads`)
+
+    Attributes
+    ----------
+    device : Device
+        Of all components but those with threads of their own; its threads are the others.
+    n_threads, codec_threads : int
+        All threads, and how many of them are the codec decoder's alone.
+    beside : Beside or None
+        Where it is at work, if it has some.
     """
 
     def __init__(
@@ -52,20 +62,32 @@ class Weights:
         experts: str = "device",
         packed: bool = False,
         precision: str = "exact",
+        beside: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
             raise ArgumentError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
         # the compiled module loads here, so that `import pyomni` and `--help` are quick
-        from pyomni.machine import open_device
+        from pyomni._binding import Device
+        from pyomni.machine import codec_threads, open_device
+        from pyomni.pipelines.beside import Beside
 
         #: Called with each language model that is opened and its component's name; what it returns is used.
         self.watch: Callable[[str, DecoderLM], DecoderLM] | None = None
         self._where, self._closed = dict(where), False
         self._kv, self._experts, self._packed = kv, experts, packed
         self.precision = precision  # what was asked for, until a component says what runs
+        self.beside: Beside | None
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
             self.device: Device = opened.enter_context(open_device(device, threads))
+            self._sounding, self.n_threads, self.beside = self.device, self.device.n_threads, None
+            self.codec_threads = n = codec_threads(self.device.name, self.n_threads) if beside else 0
+            if n:
+                self.device.close()
+                self.device = opened.enter_context(Device(self.device.name, max(self.n_threads - n, 1)))
+                self._sounding = opened.enter_context(Device(self.device.name, n))
+                self.beside = Beside()
+                opened.callback(self.beside.close)
             self._opened = opened
             for name in components:
                 if name in where:
@@ -90,7 +112,7 @@ class Weights:
                 )
             fast = self.precision == "fast" and name in SOUNDING
             self._models[name] = Model(
-                self.device,
+                self._sounding if name in SOUNDING else self.device,
                 str(self._where[name]),
                 name,
                 experts=self._experts,

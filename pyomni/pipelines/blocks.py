@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -14,6 +15,8 @@ __all__ = ["BLOCK_WIDTHS", "Blocks", "Timings", "pcm_blocks"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
+#: Calls what it is given and returns what that returns.
+Run = Callable[[Callable[[], F32]], F32]
 
 #: Frames per codec call: the first sound after one frame, then wider, the last width for ever.
 #: Speech, streams and decoded codes all use it, which is why they agree bit for bit.
@@ -59,6 +62,9 @@ class Blocks:
         Called once lane 0 is rewound: lets the codec hear a reference, whose sound this then continues.
     n_blocks : int
         Blocks made before, where an earlier stream goes on.
+    run : callable, optional
+        Decodes a block, by calling what it is given, and returns the samples; perhaps in another thread
+        (`pyomni.pipelines.beside`). The first block is decoded here: nothing is to delay the first sound.
     """
 
     def __init__(
@@ -67,10 +73,11 @@ class Blocks:
         timings: Timings | None = None,
         prime: Callable[[], None] | None = None,
         n_blocks: int = 0,
+        run: Run | None = None,
     ) -> None:
         self._codec, self._clock = codec, timings if timings is not None else Timings()
         self._waiting: list[I32] = []
-        self._n_blocks = n_blocks
+        self._n_blocks, self._run = n_blocks, run
         codec.rewind(0)
         if prime is not None:
             start = perf_counter()
@@ -88,7 +95,8 @@ class Blocks:
         """Return the samples of frames that wait, which may be fewer than a block has; None if none do."""
         if not self._waiting:
             return None
-        pcm = _decode(self._codec, self._waiting, self._clock)
+        decode = partial(_decode, self._codec, self._waiting, self._clock)
+        pcm = self._run(decode) if self._run is not None and self._n_blocks else decode()
         self._waiting = []
         self._n_blocks += 1
         return pcm
@@ -100,6 +108,7 @@ def pcm_blocks(
     timings: Timings | None = None,
     prime: Callable[[], None] | None = None,
     n_blocks: int = 0,
+    run: Run | None = None,
 ) -> Iterator[F32]:
     """Turn frames into samples as they come; the last block may be narrower. Arguments are those of `Blocks`.
 
@@ -112,7 +121,7 @@ def pcm_blocks(
     ------
     float32 [n]
     """
-    blocks = Blocks(codec, timings, prime, n_blocks)
+    blocks = Blocks(codec, timings, prime, n_blocks, run)
     for frame in frames:
         if (pcm := blocks.push(frame)) is not None:
             yield pcm

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, ContextFull, UnsupportedModel
 from pyomni.options import GenerationOptions
 from pyomni.pipelines.arriving import Arriving, ArrivingRequest, TrailingPrompt, trailing_prompt
-from pyomni.pipelines.blocks import Blocks, Timings, pcm_blocks
+from pyomni.pipelines.blocks import BLOCK_WIDTHS, Blocks, Run, Timings, pcm_blocks
 from pyomni.pipelines.keep import Kept
 from pyomni.pipelines.priming import Prefixes, Primed
 from pyomni.pipelines.prompt import PromptLayout, TalkerPrompt, build, reference_rows
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder
     from pyomni.components.lm import DecoderLM
     from pyomni.metadata import SpeechMetadata
+    from pyomni.pipelines.beside import Beside
 
 __all__ = ["CONTEXT_STEP", "Plan", "SpeechEngine"]
+
+I32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Plan:
     layout: PromptLayout
     options: GenerationOptions
     speaker: npt.NDArray[np.float32] | None = None
-    reference: npt.NDArray[np.int32] | None = None
+    reference: I32 | None = None
     arriving: Arriving | None = None
     saved: SavedSpeech | None = None
 
@@ -81,6 +85,8 @@ class SpeechEngine:
         Where states that belong to a voice are kept; None keeps none.
     model : str
         Tells models apart (`pyomni.pipelines.keep.file_identity`).
+    beside : Beside, optional
+        Where codes are decoded while more are made: of each request `most_ahead` events, a block, at most.
     """
 
     def __init__(
@@ -91,11 +97,13 @@ class SpeechEngine:
         lanes: int = 1,
         kept: Kept | None = None,
         model: str = "",
+        beside: Beside | None = None,
     ) -> None:
         if lanes < 1:
             raise ArgumentError(f"lanes is {lanes}, expected 1 or more")
         self.meta, self.lanes = meta, lanes
-        self._sessions = SpeechSessions(open_lm, open_codec)
+        self._sessions, self._beside = SpeechSessions(open_lm, open_codec, beside), beside
+        self.most_ahead: int = 0 if beside is None else BLOCK_WIDTHS[-1]
         kept = Kept(0) if kept is None else kept
         self._primed, self._prefixes = Primed(kept, model), Prefixes(kept, model)
         self._lock = threading.Lock()
@@ -189,41 +197,38 @@ class SpeechEngine:
 
     def pcm(
         self,
-        frames: Iterable[npt.NDArray[np.int32]],
+        frames: Iterable[I32],
         timings: Timings | None = None,
-        reference: npt.NDArray[np.int32] | None = None,
+        reference: I32 | None = None,
         saved: SavedSpeech | None = None,
+        meanwhile: Callable[[], bool] | None = None,
     ) -> Iterator[npt.NDArray[np.float32]]:
         """Decode frames to samples that continue a reference's, or a saved speech's; call it inside `use`.
 
-        See `pcm_blocks`.
+        See `pcm_blocks`, and `Beside.run` for `meanwhile`.
         """
         self.require("codec_decoder")
         codec = self._sessions.codec()
-        prime = self._prime(codec, reference)
+        prime = self._primed.before(codec, reference)
         n_blocks = 0
         if saved is not None:
             state = saved.codec.tobytes()
             prime, n_blocks = lambda: codec.load(state), saved.n_blocks
-        return pcm_blocks(codec, frames, timings, prime, n_blocks)
+        return pcm_blocks(codec, frames, timings, prime, n_blocks, self._run(meanwhile))
 
     def open_codec(self) -> CodecDecoder:
         """Open another session of the codec decoder, for speeches that are decoded in turns; close it."""
         return self._sessions.another_codec()
 
     def blocks(
-        self, codec: CodecDecoder, reference: npt.NDArray[np.int32] | None, timings: Timings
+        self, codec: CodecDecoder, reference: I32 | None, timings: Timings, meanwhile: Callable[[], bool]
     ) -> Blocks:
         """Return what `pcm` decodes with, for a caller who has a codec session and pushes frames into it."""
-        return Blocks(codec, timings, self._prime(codec, reference))
+        return Blocks(codec, timings, self._primed.before(codec, reference), run=self._run(meanwhile))
 
-    def _prime(
-        self, codec: CodecDecoder, reference: npt.NDArray[np.int32] | None
-    ) -> Callable[[], None] | None:
-        if reference is None:
-            return None
-        heard = reference
-        return lambda: self._primed.hear(codec, heard)
+    def _run(self, meanwhile: Callable[[], bool] | None) -> Run | None:
+        beside = self._beside
+        return None if beside is None or meanwhile is None else partial(beside.run, meanwhile)
 
     def save_lanes(self, n_past: int) -> tuple[bytes, bytes]:
         """Return where the talker and the codec decoder are in a run of one plan, between two blocks.

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pyomni.errors import ArgumentError, InternalError
 from pyomni.options import SpeechOptions
 from pyomni.pipelines import carry
+from pyomni.pipelines.beside import Ahead
 from pyomni.pipelines.blocks import Timings
 from pyomni.pipelines.engine import Plan, SpeechEngine
 from pyomni.pipelines.fading import FADE_S, faded
@@ -35,10 +36,18 @@ I32 = npt.NDArray[np.int32]
 
 
 class InOrder:
-    """The events of several requests, one request after the other; those of later ones wait as codes."""
+    """The events of several requests, one request after the other; those of later ones wait as codes.
 
-    def __init__(self, events: Iterator[Event]) -> None:
-        self._events = events
+    Parameters
+    ----------
+    events : iterator of Event
+    most_ahead : int
+        So many of a request may be made by `ahead`, before they are asked for.
+    """
+
+    def __init__(self, events: Iterator[Event], most_ahead: int = 0) -> None:
+        self._events = Ahead(events, most_ahead)
+        self.ahead = self._events.step
         self._waiting: dict[int, deque[Event]] = {}
         self._done = -1  # requests up to here are of no interest any more
 
@@ -120,7 +129,7 @@ def perform(
         reference = part.plan.reference
         if part.follows is not None and n_leading:
             reference = made.frames.array(engine.meta.n_groups)[:n_leading]
-        blocks = engine.pcm(frames, made.timings, reference, part.plan.saved)
+        blocks = engine.pcm(frames, made.timings, reference, part.plan.saved, events.ahead)
         edges = round(FADE_S * rate)
         for block in faded(blocks, 0 if first else edges, 0 if part is script.parts[-1] else edges):
             made.n_samples += len(block)
@@ -152,7 +161,9 @@ def start(engine: SpeechEngine, scripts: Sequence[Script], timings: Timings) -> 
             if part.follows is not None:
                 followers[len(plans)] = carry.Follower(leader, part.follows)
             plans.append(part.plan)
-    return InOrder(carry.run(engine, plans, followers, timings))
+    # who goes ahead might wait for text, and would keep back the samples that are there by then
+    most = 0 if any(plan.arriving is not None for plan in plans) else engine.most_ahead
+    return InOrder(carry.run(engine, plans, followers, timings), most)
 
 
 def save(engine: SpeechEngine, script: Script, made: Made) -> SavedSpeech:

@@ -6,6 +6,7 @@ Either costs as much as the clip is long and is the same for every speech of the
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,6 +94,10 @@ class Primed(_States):
     def hear(self, codec: Snapshots, reference: I32) -> None:
         """Do as `hear`; a reference heard before is recalled, to the same samples after it."""
         self._recall("codec", reference, codec, 0, lambda: hear(codec, reference))
+
+    def before(self, codec: Snapshots, reference: I32 | None) -> Callable[[], None] | None:
+        """Return what lets a codec hear a reference before it decodes; None where there is none."""
+        return None if reference is None else partial(self.hear, codec, reference)
 
 
 class Prefixes(_States):

@@ -16,6 +16,7 @@ from pyomni.pipelines.priming import hear
 if TYPE_CHECKING:
     from pyomni.components.codec import CodecDecoder
     from pyomni.components.lm import DecoderLM
+    from pyomni.pipelines.beside import Beside
 
 __all__ = ["CONTEXT_STEP", "SpeechSessions", "one_at_a_time", "rounded"]
 
@@ -57,12 +58,17 @@ class SpeechSessions:
         Opens a session of ``talker`` or ``code_predictor``.
     open_codec : callable () -> CodecDecoder
         Opens a session of the codec decoder with one lane.
+    beside : Beside, optional
+        May be at work in the codec decoder.
     """
 
     def __init__(
-        self, open_lm: Callable[[str, int, int], DecoderLM], open_codec: Callable[[], CodecDecoder]
+        self,
+        open_lm: Callable[[str, int, int], DecoderLM],
+        open_codec: Callable[[], CodecDecoder],
+        beside: Beside | None = None,
     ) -> None:
-        self._open_lm, self._open_codec = open_lm, open_codec
+        self._open_lm, self._open_codec, self._beside = open_lm, open_codec, beside
         self._talker: DecoderLM | None = None
         self._predictor: DecoderLM | None = None
         self._codec: CodecDecoder | None = None
@@ -83,7 +89,8 @@ class SpeechSessions:
         return self._talker, self._predictor
 
     def codec(self) -> CodecDecoder:
-        """Return the codec decoder."""
+        """Return the codec decoder, once nothing is at work in it."""
+        self._settle()
         if self._codec is None:
             self._codec = self._open_codec()
         return self._codec
@@ -136,7 +143,12 @@ class SpeechSessions:
 
     def close(self) -> None:
         """Close them; they open again when needed."""
+        self._settle()
         for session in (self._talker, self._predictor, self._codec):
             if session is not None:
                 session.close()
         self._talker = self._predictor = self._codec = None
+
+    def _settle(self) -> None:
+        if self._beside is not None:
+            self._beside.wait()

@@ -114,6 +114,8 @@ class Scheduler(Worker[Job]):
             job = self._first()
             if job is None or job.plan.n_positions > self._room:
                 return None
+            if job.plan.arriving is not None and self.live.defers():
+                return None
             self._waiting.remove(job)
             self._running[self._admitted] = job
             self._admitted += 1

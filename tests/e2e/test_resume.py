@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from far_ahead import codec_beside, codec_between_frames
 from tiny import tiny_gguf
 from toys import toy, variant
 
@@ -28,15 +29,23 @@ def options(seed: int = 7, streaming: bool | None = None, **changes) -> SpeechOp
     return SpeechOptions(seed=seed, max_frames=30, streaming_layout=streaming, **changes)
 
 
+@pytest.fixture(scope="module", autouse=True, params=[codec_between_frames, codec_beside])
+def codec(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything here, with the codec between two frames and beside the talker."""
+    with pytest.MonkeyPatch.context() as patch:
+        request.param(patch)
+        yield
+
+
 @pytest.fixture(scope="module")
-def model() -> Iterator[SpeechModel]:
+def model(codec: None) -> Iterator[SpeechModel]:
     """A model that never draws its end id."""
     with pyomni.load(variant("custom_voice"), device="cpu", threads=1) as m:
         yield m
 
 
 @pytest.fixture(scope="module")
-def base() -> Iterator[SpeechModel]:
+def base(codec: None) -> Iterator[SpeechModel]:
     with pyomni.load(variant("base"), device="cpu", threads=1) as m:
         yield m
 
