@@ -92,6 +92,13 @@ omni_status omni_device_open(const char * name, int32_t n_threads, omni_device *
     });
 }
 
+omni_status omni_device_limit(omni_device * d, int32_t n_threads, omni_error * err) {
+    return guarded(err, [&] {
+        need(d, "device");
+        d->d->limit(n_threads);
+    });
+}
+
 int32_t omni_device_name(const omni_device * d, char * out, int32_t n_max) { return copy_text(d->d->name(), out, n_max); }
 
 int32_t omni_device_threads(const omni_device * d) { return d->d->n_threads(); }

@@ -94,6 +94,7 @@ int32_t     omni_device_list(char * out, int32_t n_max);  /* "name\tkind\tdescri
 int32_t     omni_build_about(char * out, int32_t n_max);  /* "key\tvalue\n" lines: ggml's version, a wheel's library for this CPU, the CPU features ggml uses, our kernels; "error" where some do not run */
 omni_status omni_addon_load(const char * path, omni_error * err); /* a backend more, of a wheel: devices may come with it */
 omni_status omni_device_open(const char * name, int32_t n_threads, omni_device ** out, omni_error * err);
+omni_status omni_device_limit(omni_device * device, int32_t n_threads, omni_error * err); /* runs that begin from now on use at most so many; 0: all */
 int32_t     omni_device_name(const omni_device * d, char * out, int32_t n_max);
 int32_t     omni_device_threads(const omni_device * d);
 void        omni_device_free(omni_device * d);

@@ -91,6 +91,22 @@ device::~device() {
     }
 }
 
+void device::limit(int n) {
+    if (n < 0) {
+        fail(OMNI_ERROR_ARGUMENT, "the limit is %d threads, expected 0 (all) or more", n);
+    }
+    limit_ = n;
+}
+
+int device::at_most(int n) const {
+    const int limit = limit_;
+    return limit ? std::min(limit, n) : n;
+}
+
+void device::use_threads(ggml_backend_t cpu, int n) const {
+    cpu_function<decltype(&ggml_backend_cpu_set_n_threads)>(cpu_, "ggml_backend_set_n_threads")(cpu, n);
+}
+
 bool device::is_cpu() const { return dev_ == cpu_; }
 
 ggml_backend_buffer_type_t device::buffer_type() const { return ggml_backend_dev_buffer_type(dev_); }
@@ -127,7 +143,7 @@ std::vector<backend_ptr> device::open_backends(int n_threads, ggml_abort_callbac
             fail(dev == cpu_ ? OMNI_ERROR_MEMORY : OMNI_ERROR_DEVICE, "device '%s' could not be opened", device_name(dev).c_str());
         }
         if (dev == cpu_) {
-            cpu_function<decltype(&ggml_backend_cpu_set_n_threads)>(cpu_, "ggml_backend_set_n_threads")(b.get(), n_threads);
+            use_threads(b.get(), n_threads);
             cpu_function<decltype(&ggml_backend_cpu_set_threadpool)>(cpu_, "ggml_backend_cpu_set_threadpool")(b.get(), pool_);
             cpu_function<decltype(&ggml_backend_cpu_set_abort_callback)>(cpu_, "ggml_backend_set_abort_callback")(
                 b.get(), abort, abort_data);

@@ -5,6 +5,7 @@
 
 #include "ggml-backend.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -42,6 +43,9 @@ class device {
 
     const std::string & name() const { return name_; }
     int n_threads() const { return n_threads_; }
+    void limit(int n);                                           // runs that begin from now on use at most n threads; 0: all
+    int  at_most(int n) const;                                   // n threads, or what the limit leaves of them
+    void use_threads(ggml_backend_t cpu, int n) const;           // of the pool, in its next runs
     bool is_cpu() const;
     ggml_backend_buffer_type_t buffer_type() const;
     ggml_backend_buffer_type_t host_buffer_type() const;         // of the CPU, whatever this device is
@@ -63,6 +67,7 @@ class device {
     ggml_backend_dev_t cpu_ = nullptr;
     std::string        name_;
     int                n_threads_ = 1;
+    std::atomic<int>   limit_{0};
     ggml_threadpool *  pool_ = nullptr;
 };
 

@@ -38,6 +38,7 @@ session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_
       broken_(size_t(n_lanes), false), specs_(weights_->states()), kv_type_(kv_type) {
     const device & d = *weights_->device();
     n_threads_ = weights_->n_bytes() < min_shared_bytes ? 1 : d.n_threads();
+    n_used_    = n_threads_;
     backends_  = d.open_backends(n_threads_, aborted, this);
 
     need_memory((specs_.size() + 1) * ggml_tensor_overhead());
@@ -176,6 +177,11 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
             fail(OMNI_ERROR_INTERNAL, "graph input '%s' holds %zu bytes, got %zu", f.name, ggml_nbytes(it->second), f.bytes);
         }
         ggml_backend_tensor_set(it->second, f.data, 0, f.bytes);
+    }
+    const device & d = *weights_->device();
+    if (const int n = d.at_most(n_threads_); n != n_used_) {
+        d.use_threads(backends_.back().get(), n);
+        n_used_ = n;
     }
     const auto half_way = [&] {
         for (int32_t i = 0; i < key.n_lanes; i++) {

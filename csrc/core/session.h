@@ -86,6 +86,7 @@ class session {
     graph_builder                  builder_;
     int64_t                        n_ctx_;
     int                            n_threads_ = 1;
+    int                            n_used_ = 1;    // in the latest run
     std::vector<int64_t>           n_past_;
     std::vector<bool>              broken_;  // lanes whose state a failed run may have half written
     std::vector<backend_ptr>       backends_;

@@ -94,6 +94,17 @@ class Device(Handle):
         self.name: str = text_of(lib.omni_device_name, self.pointer)
         self.n_threads: int = int(lib.omni_device_threads(self.pointer))
 
+    def limit(self, n_threads: int = 0) -> None:
+        """Let runs that begin from now on use at most so many threads, 0 for all.
+
+        Raises
+        ------
+        ArgumentError
+            Less than 0.
+        """
+        with checked() as call:
+            call(lib.omni_device_limit, self.pointer, n_threads)
+
 
 @dataclass(frozen=True)
 class Info:

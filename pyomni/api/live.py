@@ -119,7 +119,7 @@ class Live:
             self._codecs.append(codec)
             self._n_arriving -= arriving
 
-        return Performance(self._engine, prepared, codec, give_back, self._go_ahead)
+        return Performance(self._engine, prepared, codec, give_back, None if arriving else self._go_ahead)
 
     def defers(self) -> bool:
         """Whether `take` is not to give a text that may be late now: there will be samples to hand out first.
@@ -155,7 +155,7 @@ class Performance:
         prepared: Prepared,
         codec: CodecDecoder,
         give_back: Callable[[CodecDecoder], None],
-        meanwhile: Callable[[], bool],
+        meanwhile: Callable[[], bool] | None,
     ) -> None:
         self.made: Made = Made()
         self._engine, self._script, self._issue = engine, prepared.script, prepared.issue

@@ -229,7 +229,7 @@ class OpenModel:
         return {
             **self._meta.summary(),
             "device": self._weights.device.name,
-            "threads": self._weights.n_threads,
+            "threads": self._weights.device.n_threads,
             "codec_threads": self._weights.codec_threads,
             "precision": self._weights.precision,
             "loaded": self._weights.n_bytes(),

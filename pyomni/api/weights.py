@@ -39,16 +39,16 @@ class Weights:
     packed : whether matrices the CPU works on are rearranged in memory for its kernels
     precision : of what turns codes into sound, ``exact`` or ``fast``; where the CPU has no fast way a
         `PrecisionWarning` says so
-    beside : whether what turns codes into sound may have threads of its own (`pyomni.machine.codec_threads`)
+    beside : whether what turns codes into sound may work beside the rest (`pyomni.machine.codec_threads`)
 
     Attributes
     ----------
     device : Device
-        Of all components but those with threads of their own; its threads are the others.
-    n_threads, codec_threads : int
-        All threads, and how many of them are the codec decoder's alone.
+        Of all components, but for the codec decoder where it works beside them.
+    codec_threads : int
+        How many of the device's threads the codec decoder has while both work.
     beside : Beside or None
-        Where it is at work, if it has some.
+        Where it works, if that is beside them.
     """
 
     def __init__(
@@ -80,13 +80,11 @@ class Weights:
         self._models: dict[str, Model] = {}
         with ExitStack() as opened:  # a failure half way frees what was opened
             self.device: Device = opened.enter_context(open_device(device, threads))
-            self._sounding, self.n_threads, self.beside = self.device, self.device.n_threads, None
-            self.codec_threads = n = codec_threads(self.device.name, self.n_threads) if beside else 0
-            if n:
-                self.device.close()
-                self.device = opened.enter_context(Device(self.device.name, max(self.n_threads - n, 1)))
-                self._sounding = opened.enter_context(Device(self.device.name, n))
-                self.beside = Beside()
+            self._sounding, self.beside, n_threads = self.device, None, self.device.n_threads
+            self.codec_threads = codec_threads(self.device.name, n_threads) if beside else 0
+            if self.codec_threads:
+                self._sounding = opened.enter_context(Device(self.device.name, n_threads))
+                self.beside = Beside(self._share)
                 opened.callback(self.beside.close)
             self._opened = opened
             for name in components:
@@ -129,6 +127,11 @@ class Weights:
                     stacklevel=2,
                 )
         return self._models[name]
+
+    def _share(self, both: bool) -> None:
+        """Leave each its part of the threads while both work, all of them to whoever works alone."""
+        self.device.limit(max(self.device.n_threads - self.codec_threads, 1) if both else 0)
+        self._sounding.limit(self.codec_threads if both else 0)
 
     def has(self, name: str) -> bool:
         """Return whether a file holds a component."""

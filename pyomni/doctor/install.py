@@ -137,7 +137,7 @@ def _devices(device: str, threads: int | None) -> Check:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     measured = f"{', '.join([*listed, *picked.problems])}; using {name} with {n} threads: {picked.why}"
     if n_codec := codec_threads(name, n):
-        measured += f"; {n_codec} of them are the codec's where a model only speaks"
+        measured += f"; {n_codec} of them are the codec's while both work, where a model only speaks"
     normal = f"a GPU where there is one, at most {cores} threads"
     if picked.problems:
         means = "the driver or the memory is bad, the device is full, or the library is for other GPUs"

@@ -16,9 +16,9 @@ CODEC_SHARE = 3 / 8
 
 
 def codec_threads(device: str, n_threads: int) -> int:
-    """Return how many of a device's threads the codec decoder of a speech model has for itself.
+    """Return how many of a device's threads the codec decoder of a speech model has while both work.
 
-    0 where it has none and decodes between two frames: on another device than the CPU, and where threads are
+    0 where it decodes between two frames: on another device than the CPU, and where threads are
     fewer than `BESIDE_THREADS`, unless ``$PYOMNI_CODEC_BESIDE`` says 1; 0 says never.
 
     Raises

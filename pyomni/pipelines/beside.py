@@ -22,10 +22,16 @@ T = TypeVar("T")
 
 
 class Beside:
-    """A thread that works while its caller does something else; it begins with the first work."""
+    """A thread that works while its caller does something else; it begins with the first work.
 
-    def __init__(self) -> None:
-        self._worker = ThreadPoolExecutor(1, "pyomni-codec")
+    Parameters
+    ----------
+    share : callable (bool), optional
+        Told before both work, and when only one does again: who shares the threads of the CPU.
+    """
+
+    def __init__(self, share: Callable[[bool], None] = lambda both: None) -> None:
+        self._worker, self._share = ThreadPoolExecutor(1, "pyomni-codec"), share
         self._latest: Future[Any] | None = None
 
     def run(self, meanwhile: Callable[[], bool], work: Callable[[], T]) -> T:
@@ -37,6 +43,7 @@ class Beside:
             Called here again and again until the work is done, or it returns False. What it raises comes out
             once the work is done.
         """
+        self._share(True)
         future = self._worker.submit(work)
         self._latest = future
         try:
@@ -45,6 +52,7 @@ class Beside:
             return future.result()
         finally:
             self.wait()
+            self._share(False)
 
     def wait(self) -> None:
         """Wait until nothing is being done."""

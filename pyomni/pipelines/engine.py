@@ -221,7 +221,11 @@ class SpeechEngine:
         return self._sessions.another_codec()
 
     def blocks(
-        self, codec: CodecDecoder, reference: I32 | None, timings: Timings, meanwhile: Callable[[], bool]
+        self,
+        codec: CodecDecoder,
+        reference: I32 | None,
+        timings: Timings,
+        meanwhile: Callable[[], bool] | None,
     ) -> Blocks:
         """Return what `pcm` decodes with, for a caller who has a codec session and pushes frames into it."""
         return Blocks(codec, timings, self._primed.before(codec, reference), run=self._run(meanwhile))

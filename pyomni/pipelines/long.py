@@ -47,7 +47,7 @@ class InOrder:
 
     def __init__(self, events: Iterator[Event], most_ahead: int = 0) -> None:
         self._events = Ahead(events, most_ahead)
-        self.ahead = self._events.step
+        self.ahead = self._events.step if most_ahead else None
         self._waiting: dict[int, deque[Event]] = {}
         self._done = -1  # requests up to here are of no interest any more
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import FakeCodec, FakePredictor, FakeTalker, small_metadata
+from tiny import tiny_gguf
 
+from pyomni._binding import Device, Model
+from pyomni.components.lm import DecoderLM
 from pyomni.errors import ArgumentError, SessionBroken
 from pyomni.machine import codec_threads
 from pyomni.options import Draw, GenerationOptions
@@ -279,3 +283,36 @@ def test_a_variable_that_says_neither_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYOMNI_CODEC_BESIDE", "yes")
     with pytest.raises(ArgumentError, match="PYOMNI_CODEC_BESIDE is 'yes', expected 0 or 1"):
         codec_threads("cpu", 2)
+
+
+def test_who_works_alone_has_all_threads():
+    told: list[object] = []
+    beside = Beside(told.append)
+    try:
+        assert beside.run(lambda: bool(told.append("step")), lambda: told.append("work") or 3) == 3
+        assert told[0] is True
+        assert told[-1] is False
+        assert sorted(map(str, told[1:-1])) in (["step", "work"], ["work"])  # it may be done at once
+        told.clear()
+        with pytest.raises(ZeroDivisionError):
+            beside.run(lambda: False, lambda: 1 / 0)
+        assert told == [True, False]
+    finally:
+        beside.close()
+
+
+def test_a_limit_of_threads_changes_no_sample_and_can_be_lifted(tmp_path: Path):
+    path = tiny_gguf(tmp_path / "m.gguf", hidden=512, ff=2048, layers=2)
+    with Device("cpu", 3) as device, Model(device, str(path), "talker") as model:
+        rows = np.random.default_rng(0).standard_normal((1, 12, model.info.n_embd)).astype(np.float32)
+        lm = DecoderLM(model, 64)
+        assert model.info.n_bytes > 8 << 20  # enough for several threads
+        found = []
+        for limit in (0, 1, 2, 9, 0):
+            device.limit(limit)
+            lm.rewind()
+            found.append(lm.decode(rows).logits)
+        for one in found[1:]:
+            np.testing.assert_array_equal(one, found[0])
+        with pytest.raises(ArgumentError, match="the limit is -1 threads, expected 0"):
+            device.limit(-1)
