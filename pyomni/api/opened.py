@@ -64,7 +64,7 @@ class OpenModel:
             experts=experts,
             packed=packed,
             precision=precision,
-            beside=True,
+            lanes=lanes,
         )
         try:
             kept = kept_for_voices()

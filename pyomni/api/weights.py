@@ -39,7 +39,8 @@ class Weights:
     packed : whether matrices the CPU works on are rearranged in memory for its kernels
     precision : of what turns codes into sound, ``exact`` or ``fast``; where the CPU has no fast way a
         `PrecisionWarning` says so
-    beside : whether what turns codes into sound may work beside the rest (`pyomni.machine.codec_threads`)
+    lanes : speeches made together at most, by which what turns codes into sound may work beside the rest
+        (`pyomni.machine.codec_threads`); None: it does not
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ class Weights:
         experts: str = "device",
         packed: bool = False,
         precision: str = "exact",
-        beside: bool = False,
+        lanes: int | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ArgumentError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
@@ -81,7 +82,10 @@ class Weights:
         with ExitStack() as opened:  # a failure half way frees what was opened
             self.device: Device = opened.enter_context(open_device(device, threads))
             self._sounding, self.beside, n_threads = self.device, None, self.device.n_threads
-            self.codec_threads = codec_threads(self.device.name, n_threads) if beside else 0
+            self.codec_threads = 0
+            if lanes is not None:
+                n_bytes = sum(path.stat().st_size for path in self.files())
+                self.codec_threads = codec_threads(self.device.name, n_threads, n_bytes, lanes)
             if self.codec_threads:
                 self._sounding = opened.enter_context(Device(self.device.name, n_threads))
                 self.beside = Beside(self._share)

@@ -123,7 +123,7 @@ def _kernels(ours: str | None, fast: str, problem: str) -> Check:
 
 def _devices(device: str, threads: int | None) -> Check:
     from pyomni._binding import Device, found_devices, load_addons
-    from pyomni.machine import codec_threads, pick
+    from pyomni.machine import pick
 
     picked, found = pick(device), found_devices()
     with Device(picked.name, threads) as opened:
@@ -136,8 +136,6 @@ def _devices(device: str, threads: int | None) -> Check:
             listed.append(f"{addon.name}: found, no device")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     measured = f"{', '.join([*listed, *picked.problems])}; using {name} with {n} threads: {picked.why}"
-    if n_codec := codec_threads(name, n):
-        measured += f"; {n_codec} of them are the codec's while both work, where a model only speaks"
     normal = f"a GPU where there is one, at most {cores} threads"
     if picked.problems:
         means = "the driver or the memory is bad, the device is full, or the library is for other GPUs"

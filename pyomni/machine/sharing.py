@@ -6,20 +6,20 @@ import os
 
 from pyomni.errors import ArgumentError
 
-__all__ = ["BESIDE_THREADS", "codec_threads"]
+__all__ = ["LARGE", "codec_threads"]
 
-#: From so many threads on the codec has some to itself. A step of the language models is bound by memory and
-#: gains little after four cores or so; with fewer to share, either would be left with too few.
-BESIDE_THREADS = 6
+#: Bytes of a model from which on its language models wait for memory, a row at a time: no cache holds it.
+LARGE = 256 << 20
 #: The codec's part: its work is arithmetic, 54 ms of one core for a frame of 80 ms (half in ``fast``).
 CODEC_SHARE = 3 / 8
 
 
-def codec_threads(device: str, n_threads: int) -> int:
+def codec_threads(device: str, n_threads: int, n_bytes: int, lanes: int) -> int:
     """Return how many of a device's threads the codec decoder of a speech model has while both work.
 
-    0 where it decodes between two frames: on another device than the CPU, and where threads are
-    fewer than `BESIDE_THREADS`, unless ``$PYOMNI_CODEC_BESIDE`` says 1; 0 says never.
+    Who waits for memory leaves cores to who does arithmetic. 0 where the codec decodes between two frames, on
+    all threads: on another device than the CPU, on one thread, of a small model, and in several lanes, whose
+    language models have arithmetic to do as well. ``$PYOMNI_CODEC_BESIDE`` may say otherwise, 0 or 1.
 
     Raises
     ------
@@ -29,5 +29,6 @@ def codec_threads(device: str, n_threads: int) -> int:
     asked = os.environ.get("PYOMNI_CODEC_BESIDE", "")
     if asked not in ("", "0", "1"):
         raise ArgumentError(f"$PYOMNI_CODEC_BESIDE is {asked!r}, expected 0 or 1")
-    beside = n_threads >= BESIDE_THREADS if asked == "" else asked == "1"
+    gains = n_threads > 1 and n_bytes >= LARGE and lanes == 1
+    beside = gains if asked == "" else asked == "1"
     return max(round(CODEC_SHARE * n_threads), 1) if beside and device == "cpu" else 0

@@ -14,7 +14,7 @@ from tiny import tiny_gguf
 from pyomni._binding import Device, Model
 from pyomni.components.lm import DecoderLM
 from pyomni.errors import ArgumentError, SessionBroken
-from pyomni.machine import codec_threads
+from pyomni.machine import LARGE, codec_threads
 from pyomni.options import Draw, GenerationOptions
 from pyomni.pipelines.beside import Ahead, Beside
 from pyomni.pipelines.engine import Plan, SpeechEngine
@@ -268,21 +268,23 @@ def test_a_stream_closed_half_way_leaves_nothing_at_work(beside: Beside):
 @pytest.mark.parametrize(
     ("asked", "shares"),
     [
-        ("", {1: 0, 2: 0, 5: 0, 6: 2, 8: 3, 16: 6, 64: 24}),
+        ("", {1: 0, 2: 1, 4: 2, 6: 2, 8: 3, 16: 6, 64: 24}),
         ("0", {1: 0, 8: 0, 64: 0}),
         ("1", {1: 1, 2: 1, 4: 2, 8: 3}),
     ],
 )
 def test_how_threads_are_shared(monkeypatch: pytest.MonkeyPatch, asked: str, shares: dict[int, int]):
     monkeypatch.setenv("PYOMNI_CODEC_BESIDE", asked)
-    assert {n: codec_threads("cpu", n) for n in shares} == shares
-    assert codec_threads("cuda0", 64) == 0
+    assert {n: codec_threads("cpu", n, LARGE, 1) for n in shares} == shares
+    assert codec_threads("cuda0", 64, LARGE, 1) == 0
+    other = 3 if asked == "1" else 0  # of a small model, and in several lanes
+    assert codec_threads("cpu", 8, LARGE - 1, 1) == codec_threads("cpu", 8, LARGE, 2) == other
 
 
 def test_a_variable_that_says_neither_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYOMNI_CODEC_BESIDE", "yes")
     with pytest.raises(ArgumentError, match="PYOMNI_CODEC_BESIDE is 'yes', expected 0 or 1"):
-        codec_threads("cpu", 2)
+        codec_threads("cpu", 2, LARGE, 1)
 
 
 def test_who_works_alone_has_all_threads():
