@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,9 +160,6 @@ def run_toys(device: Device, kind: str = "f32", toys: tuple[Toy, ...] | None = N
         They did not fit; whatever else goes wrong is a row that failed.
     """
     for toy in TOYS if toys is None else toys:
-        if not toy.same_weights():
-            yield Row(toy.components, "weights", np.inf, 0.0, detail=OTHER_WEIGHTS)
-            continue
         worst: dict[tuple[str, str], Row] = {}
         try:
             for component, one in toy.figures(device, kind):
@@ -173,10 +170,14 @@ def run_toys(device: Device, kind: str = "f32", toys: tuple[Toy, ...] | None = N
         except OutOfMemory:
             raise
         except PyOmniError as error:
-            yield from worst.values()
-            yield Row(toy.components, "runs", np.inf, 0.0, detail=" ".join(str(error).split()))
-            continue
-        yield from worst.values()
+            worst["", "runs"] = Row(toy.components, "runs", np.inf, 0.0, detail=" ".join(str(error).split()))
+        # Of numpy's normal numbers one in some thousands hangs on the last bit of this system's logarithm: that is
+        # no miss. Weights that are other ones altogether miss by themselves, and then this is why.
+        same = all(row.ok for row in worst.values()) or toy.same_weights()
+        for row in worst.values():
+            yield (
+                row if row.ok or same else replace(row, detail=f"{OTHER_WEIGHTS}; {row.detail}".rstrip("; "))
+            )
 
 
 def _row(component: str, one: Figure, kind: str, device: str) -> Row:
