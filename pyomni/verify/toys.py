@@ -171,8 +171,8 @@ def run_toys(device: Device, kind: str = "f32", toys: tuple[Toy, ...] | None = N
             raise
         except PyOmniError as error:
             worst["", "runs"] = Row(toy.components, "runs", np.inf, 0.0, detail=" ".join(str(error).split()))
-        # Of numpy's normal numbers one in some thousands hangs on the last bit of this system's logarithm: that is
-        # no miss. Weights that are other ones altogether miss by themselves, and then this is why.
+        # Of numpy's normal numbers one in some thousands hangs on the last bit of a logarithm: no miss.
+        # Weights that are other ones altogether miss by themselves, and then this is why.
         same = all(row.ok for row in worst.values()) or toy.same_weights()
         for row in worst.values():
             yield (
