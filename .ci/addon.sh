@@ -43,7 +43,7 @@ wheel=$(ls "$work"/repaired/*.whl)
 if [[ "$pyomni" ]]; then
     "$python" -m venv "$work/venv"
     "$work/venv/bin/pip" install --quiet "$pyomni"
-    "$work/venv/bin/pip" install --quiet --no-deps "$wheel"
+    "$work/venv/bin/pip" install --quiet "$wheel" # with NVIDIA's libraries, where it names them
     (cd "$work" && "$work/venv/bin/python" -I "$root/.ci/addon_test.py" "$name")
 fi
 cp "$wheel" "$out/"
