@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ class Weights:
                 self.codec_threads = codec_threads(self.device.name, n_threads, n_bytes, lanes)
             if self.codec_threads:
                 self._sounding = opened.enter_context(Device(self.device.name, n_threads))
-                self.beside = Beside(self._share)
+                self.beside = Beside(partial(_share, self.device, self._sounding, self.codec_threads))
                 opened.callback(self.beside.close)
             self._opened = opened
             for name in components:
@@ -131,11 +132,6 @@ class Weights:
                     stacklevel=2,
                 )
         return self._models[name]
-
-    def _share(self, both: bool) -> None:
-        """Leave each its part of the threads while both work, all of them to whoever works alone."""
-        self.device.limit(max(self.device.n_threads - self.codec_threads, 1) if both else 0)
-        self._sounding.limit(self.codec_threads if both else 0)
 
     def has(self, name: str) -> bool:
         """Return whether a file holds a component."""
@@ -193,3 +189,9 @@ class Weights:
         self._closed = True
         self._opened.close()
         self._models.clear()
+
+
+def _share(others: Device, codec: Device, n: int, both: bool) -> None:
+    """Leave the codec n threads while both work, the others the rest; whoever works alone has all of them."""
+    others.limit(max(others.n_threads - n, 1) if both else 0)
+    codec.limit(n if both else 0)

@@ -1,4 +1,4 @@
-"""The codec in a thread of its own, beside the talker: for machines with many cores.
+"""The codec in a thread of its own, beside the talker, where that waits for memory.
 
 A consumer asks for a block of samples. `Beside.run` decodes it in the worker's thread, and meanwhile the
 consumer's thread makes the events that come next and queues them (`Ahead`). They are looked at when they are
