@@ -149,10 +149,10 @@ template <class Dot> struct v128_pair {
         out[PARTS - 1] = PARTS == 1 ? out[0] : b;
     }
 
-    // Zero counts as well. Of what is no number nothing is taken.
+    // Of what is no number nothing is taken.
     static void range(const float * x, long n, float * high, float * low) {
-        float32x4_t h = vdupq_n_f32(0.0f), l = h;
-        for (long i = 0; i < n; i += 4) {
+        float32x4_t h = vld1q_f32(x), l = h;
+        for (long i = 4; i < n; i += 4) {
             h = vmaxnmq_f32(h, vld1q_f32(x + i));
             l = vminnmq_f32(l, vld1q_f32(x + i));
         }
@@ -161,8 +161,8 @@ template <class Dot> struct v128_pair {
     }
     static float to_half_and_back(float v) { return vgetq_lane_f32(vcvt_f32_f16(vcvt_f16_f32(vdupq_n_f32(v))), 0); }
     static float top_32(const float * x) {
-        float32x4_t m = vdupq_n_f32(0.0f);
-        for (long i = 0; i < 32; i += 4) {
+        float32x4_t m = vabsq_f32(vld1q_f32(x));
+        for (long i = 4; i < 32; i += 4) {
             m = vmaxnmq_f32(m, vabsq_f32(vld1q_f32(x + i)));
         }
         return vmaxnmvq_f32(m);
