@@ -107,12 +107,11 @@ struct v256 {
         m = _mm_max_ps(m, _mm_movehl_ps(m, m));
         return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
     }
-    // Zero counts as well. Of what is no number nothing is taken: of two, the second is then the maximum.
     static void range(const float * x, long n, float * high, float * low) {
-        __m256 h = _mm256_setzero_ps(), l = h;
-        for (long i = 0; i < n; i += 8) {
-            h = _mm256_max_ps(_mm256_loadu_ps(x + i), h);
-            l = _mm256_min_ps(_mm256_loadu_ps(x + i), l);
+        __m256 h = _mm256_loadu_ps(x), l = h;
+        for (long i = 8; i < n; i += 8) {
+            h = _mm256_max_ps(h, _mm256_loadu_ps(x + i));
+            l = _mm256_min_ps(l, _mm256_loadu_ps(x + i));
         }
         *high = most(h);
         *low  = -most(_mm256_sub_ps(_mm256_setzero_ps(), l));
@@ -120,9 +119,9 @@ struct v256 {
     static float to_half_and_back(float v) { return ::to_half_and_back(v); }
     static float top_32(const float * x) {
         const __m256 sign = _mm256_set1_ps(-0.0f);
-        __m256 m = _mm256_setzero_ps();
-        for (long i = 0; i < 32; i += 8) {
-            m = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)), m);
+        __m256 m = _mm256_andnot_ps(sign, _mm256_loadu_ps(x));
+        for (long i = 8; i < 32; i += 8) {
+            m = _mm256_max_ps(m, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
         }
         return most(m);
     }

@@ -113,20 +113,18 @@ struct v512 {
         }
     }
 
-    // Zero counts as well. Of what is no number nothing is taken: of two, the second is then the maximum.
     static void range(const float * x, long n, float * high, float * low) {
-        __m512 h = _mm512_setzero_ps(), l = h;
-        for (long i = 0; i < n; i += 16) {
-            h = _mm512_max_ps(_mm512_loadu_ps(x + i), h);
-            l = _mm512_min_ps(_mm512_loadu_ps(x + i), l);
+        __m512 h = _mm512_loadu_ps(x), l = h;
+        for (long i = 16; i < n; i += 16) {
+            h = _mm512_max_ps(h, _mm512_loadu_ps(x + i));
+            l = _mm512_min_ps(l, _mm512_loadu_ps(x + i));
         }
         *high = _mm512_reduce_max_ps(h);
         *low  = _mm512_reduce_min_ps(l);
     }
     static float to_half_and_back(float v) { return ::to_half_and_back(v); }
     static float top_32(const float * x) {
-        const __m512 m = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), _mm512_setzero_ps());
-        return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 16)), m));
+        return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), _mm512_abs_ps(_mm512_loadu_ps(x + 16))));
     }
     template <long SIXTEENS> static int32_t round_all(const float * x, float inverse, char * out) {  // and their sum
         vi sum = zero_int();
