@@ -23,11 +23,12 @@ ggml_tensor * draw(graph & g, ggml_tensor * logits, ggml_tensor * uniforms, ggml
 // is another one than above where the uniform number is within rounding of a boundary between two.
 class device_draw {
   public:
-    static bool wanted(const graph & g) { return !g.cpu || g.wants("draw"); }  // on the CPU by the tap "draw", as a test
+    static constexpr const char * tap = "draw";  // which asks for it on the CPU too, as a test
+    static bool wanted(bool cpu, bool tapped) { return !cpu || tapped; }
 
     device_draw(graph & g, int64_t n_vocab, int64_t n_draws);
     ggml_tensor * draw(ggml_tensor * logits, int64_t index) const;  // [n_vocab, n_lanes] -> I32 [n_lanes]
-    static constexpr size_t max_nodes = 32;
+    static constexpr size_t max_nodes = 40;
 
   private:
     graph & g_;

@@ -63,7 +63,7 @@ ggml_tensor * device_draw::draw(ggml_tensor * logits, int64_t index) const {
     // again in the order of ids, as on the CPU
     ggml_tensor * lower   = ggml_step(c, ggml_neg(c, ggml_sub(c, scores, least)));
     ggml_tensor * all     = ggml_soft_max(c, scores);
-    ggml_tensor * weights = g_.tap("draw", ggml_sub(c, all, ggml_mul(c, all, lower)));
+    ggml_tensor * weights = g_.tap(tap, ggml_sub(c, all, ggml_mul(c, all, lower)));
     ggml_tensor * sums    = ggml_cumsum(c, weights);
     ggml_tensor * total   = ggml_view_2d(c, sums, 1, n_lanes, sums->nb[1], size_t(n - 1) * sizeof(float));
     ggml_tensor * uniform = ggml_view_2d(c, uniforms_, 1, n_lanes, uniforms_->nb[1], size_t(index) * sizeof(float));

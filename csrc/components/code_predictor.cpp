@@ -117,7 +117,7 @@ struct code_predictor final : component {
         const int64_t n_lanes = g.key.n_lanes;
         ggml_tensor * hidden   = g.input("hidden", GGML_TYPE_F32, n_embd_in, 1, n_lanes);
         ggml_tensor * code     = g.input("code0", GGML_TYPE_I32, n_lanes);
-        const bool apart = device_draw::wanted(g);
+        const bool apart = device_draw::wanted(g.cpu, g.wants(device_draw::tap));
         ggml_tensor * uniforms = apart ? nullptr : g.input("uniforms", GGML_TYPE_F64, n_groups - 1, n_lanes);
         ggml_tensor * params   = apart ? nullptr : g.input("draw", GGML_TYPE_F64, n_draw_params);
         const auto device = apart ? std::make_unique<device_draw>(g, n_vocab, n_groups - 1) : nullptr;

@@ -59,7 +59,9 @@ class session {
     int64_t save(int64_t lane, void * out, int64_t n_max) const;  // the bytes it takes; written where they fit (snapshot.cpp)
     void    load(int64_t lane, const void * in, int64_t n);
 
+    bool    on_cpu() const { return weights_->device()->is_cpu(); }
     void    want_tap(const std::string & name);
+    bool    wants(const std::string & tap) const { return wanted_.count(tap) != 0; }
     int64_t read_tap(const std::string & name, float * out, int64_t n_max) const;
     void    keep_tap(const std::string & name, const std::vector<float> & whole);  // what a call put together from several runs
 

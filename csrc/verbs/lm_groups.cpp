@@ -45,8 +45,11 @@ void lm_groups(session & s, const component & c, int32_t n_lanes, const float * 
         {"uniforms", uniforms, size_t(n_lanes) * (n_groups - 1) * sizeof(double)},
         {"draw", params, sizeof(params)},
     };
-    const device_draw_feeds device(draw, uniforms, int64_t(n_lanes) * int64_t(n_groups - 1), info.n_vocab);
-    device.append(in);
+    std::unique_ptr<const device_draw_feeds> device;
+    if (device_draw::wanted(s.on_cpu(), s.wants(device_draw::tap))) {
+        device = std::make_unique<const device_draw_feeds>(draw, uniforms, int64_t(n_lanes) * int64_t(n_groups - 1), info.n_vocab);
+        device->append(in);
+    }
     std::vector<kv_feed> kv;
     kv.reserve(n_groups);
     for (size_t k = 0; k + 1 < n_groups; k++) {
