@@ -53,9 +53,9 @@ that fits counts), where the kind is bulk, matrix, fine or wide:
 pyomni quantize model-bf16.gguf model-q4_k.gguf q4_k --tensor-type 'code_predictor.*=q4_k'
 ```
 
-A frame reads the code predictor fifteen times, so its type decides the speed; `benchmarks/RESULTS.md` has what
-that gains, and what it costs the packaged voice. No real checkpoint was at hand to measure; other ports keep
-it at q8_0 or finer as well.
+A frame reads the code predictor fifteen times, so its type decides the speed; `benchmarks/RESULTS.md` has
+what that gains, and what it costs the packaged voice. No real checkpoint was at hand to measure; other ports
+keep it at q8_0 or finer as well.
 
 ## Which tensor is what
 
