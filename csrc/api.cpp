@@ -250,17 +250,31 @@ omni_status omni_lm_decode(omni_session * s, const omni_lm_input * in, const omn
     });
 }
 
-omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidden, const int32_t * code0, const omni_draw * draw,
-                           int32_t * codes, float * row_sum, omni_error * err) {
+omni_status omni_lm_join(omni_session * talker, omni_session * predictor, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(talker, OMNI_KIND_LM, "be joined");
+        need_kind(predictor, OMNI_KIND_LM, "be joined");
+        lm_join(*talker->s, *talker->c, *predictor->s, *predictor->c);
+    });
+}
+
+omni_status omni_lm_row(omni_session * s, int32_t lane, float * out, const float * in, omni_error * err) {
+    return guarded(err, [&] {
+        need_kind(s, OMNI_KIND_LM, "pass rows on");
+        const session::use use(*s->s);
+        lm_row(*s->s, *s->c, lane, out, in);
+    });
+}
+
+omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const int32_t * lanes, const float * hidden, const int32_t * code0,
+                           const omni_draw * draw, int32_t * codes, float * row_sum, omni_error * err) {
     return guarded(err, [&] {
         need_kind(s, OMNI_KIND_LM, "fill frames");
-        need(hidden, "hidden");
         need(code0, "code0");
         need(draw, "draw");
         need(codes, "codes");
-        need(row_sum, "row_sum");
         const session::use use(*s->s);
-        lm_groups(*s->s, *s->c, n_lanes, hidden, code0, *draw, codes, row_sum);
+        lm_groups(*s->s, *s->c, n_lanes, lanes, hidden, code0, *draw, codes, row_sum);
     });
 }
 

@@ -74,6 +74,7 @@ typedef struct omni_lm_input { /* the same number of rows for each of n_lanes se
     int32_t n_lanes, n;
     int32_t head;            /* which output head, for a code predictor; else 0          */
     int32_t n_heads;         /* for omni_lm_output.each: so many heads, from `head` on    */
+    int32_t joined;          /* 1: the row_sum that the joined predictor left of each lane is added to its row, of which n is 1 */
 } omni_lm_input;
 
 typedef struct omni_lm_output { /* NULL = not wanted                                     */
@@ -130,9 +131,18 @@ omni_status omni_lm_project(omni_session * s, int32_t which, const float * in, i
 /* The place a row takes in the KV cache is counted from n_past on, whatever its position. */
 omni_status omni_lm_decode(omni_session * s, const omni_lm_input * in, const omni_lm_output * out, omni_error * err);
 
+/* From now on a talker and the code predictor of its frames leave each other, on the device, what they pass from frame
+ * to frame: the talker its hidden row of each lane, the predictor its row_sum. Both on one device; the predictor has at
+ * least as many lanes. Once is enough; either may be joined anew. */
+omni_status omni_lm_join(omni_session * talker, omni_session * predictor, omni_error * err);
+
+/* What a joined session left of a lane of the talker, [n_hidden] or [n_embd]: read to out, then written from in. NULL: not. */
+omni_status omni_lm_row(omni_session * s, int32_t lane, float * out, const float * in, omni_error * err);
+
 /* A whole frame of a code predictor in one graph: codes [n_lanes, n_groups] with code0 first,
- * row_sum [n_lanes, n_embd] = the sum of the frame's group embeddings, group 0 included. */
-omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const float * hidden, const int32_t * code0,
+ * row_sum [n_lanes, n_embd] = the sum of the frame's group embeddings, group 0 included. Of a joined one, lanes [n_lanes]
+ * are those of the talker, ascending (NULL: 0 and on), hidden NULL is what it left, and row_sum may be NULL. */
+omni_status omni_lm_groups(omni_session * s, int32_t n_lanes, const int32_t * lanes, const float * hidden, const int32_t * code0,
                            const omni_draw * draw, int32_t * codes, float * row_sum, omni_error * err);
 
 /* codes [n_frames, n_groups] -> pcm [n_out]; the lane remembers the stream until it is rewound. n_out is n_frames * hop,

@@ -76,6 +76,8 @@ class FakeTalker:
     leads.
     """
 
+    joins = False
+
     def __init__(self, n_lanes: int = 1, n_ctx: int = 512, end_after: dict[int, int] | None = None) -> None:
         self.n_lanes, self.n_ctx = n_lanes, n_ctx
         self.end_after = end_after or {}

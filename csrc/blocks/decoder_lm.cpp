@@ -1,5 +1,6 @@
 #include "blocks/decoder_lm.h"
 
+#include "blocks/joined_nodes.h"
 #include "blocks/linear.h"
 #include "blocks/linear_node.h"
 #include "blocks/norm.h"
@@ -24,6 +25,13 @@ omni_info decoder_lm::info() const {
 }
 
 void decoder_lm::build(graph & g, int64_t n_added, int64_t accept_layer) const {
+    decode(g, n_added, accept_layer);
+    if (g.joined) {
+        write_joined(g, g.joined->hidden, g.outputs().at("hidden"));
+    }
+}
+
+void decoder_lm::decode(graph & g, int64_t n_added, int64_t accept_layer) const {
     const int64_t n_lanes = g.key.n_lanes, n_rows = g.key.n * n_lanes;
     const kv_inputs in = blocks.inputs(g, g.key.n);
     between_layers between;
@@ -32,6 +40,9 @@ void decoder_lm::build(graph & g, int64_t n_added, int64_t accept_layer) const {
     }
     between.accept = g.key.accept ? accept_layer : 0;
     ggml_tensor * x = g.input("embeds", GGML_TYPE_F32, hp.n_embd, n_rows);
+    if (g.key.joined) {
+        x = ggml_add(g.ctx, x, read_joined(g, g.joined->sum));
+    }
     if (between.added.empty() && !between.accept && stack_node::covers(g, blocks, {head}, in.n)) {
         return stack_node::decode(g, blocks, {norm, nullptr, nullptr}, x, in, g.key.logits ? head : nullptr);
     }

@@ -1,5 +1,6 @@
 // The code predictor: given the talker's hidden row and group 0 of a frame, the other groups one after the other.
 #include "blocks/draw.h"
+#include "blocks/joined_nodes.h"
 #include "blocks/linear.h"
 #include "blocks/norm.h"
 #include "blocks/stack.h"
@@ -65,7 +66,11 @@ struct code_predictor final : component {
             return g.output("rows", ggml_get_rows(g.ctx, codec_embd[size_t(g.key.which)], ids));
         }
         if (g.key.verb == verb_groups) {
-            return build_frame(g);
+            build_frame(g);
+            if (g.joined) {
+                write_joined(g, g.joined->sum, g.outputs().at("row_sum"));
+            }
+            return;
         }
         const kv_inputs in = blocks.inputs(g, g.key.n);
         ggml_tensor * x = g.input("embeds", GGML_TYPE_F32, n_embd_in, in.n * in.n_lanes);
@@ -115,7 +120,8 @@ struct code_predictor final : component {
     void build_frame(graph & g) const {
         ggml_context * c = g.ctx;
         const int64_t n_lanes = g.key.n_lanes;
-        ggml_tensor * hidden   = g.input("hidden", GGML_TYPE_F32, n_embd_in, 1, n_lanes);
+        ggml_tensor * hidden   = g.key.joined ? ggml_reshape_3d(c, read_joined(g, g.joined->hidden), n_embd_in, 1, n_lanes)
+                                              : g.input("hidden", GGML_TYPE_F32, n_embd_in, 1, n_lanes);
         ggml_tensor * code     = g.input("code0", GGML_TYPE_I32, n_lanes);
         const bool apart = device_draw::wanted(g.cpu, g.wants(device_draw::tap));
         ggml_tensor * uniforms = apart ? nullptr : g.input("uniforms", GGML_TYPE_F64, n_groups - 1, n_lanes);

@@ -5,8 +5,8 @@
 namespace omni {
 
 graph::graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted,
-             bool cpu, int n_threads)
-    : key(key), cpu(cpu), n_threads(n_threads), states_(states), wanted_(wanted) {
+             bool cpu, int n_threads, const joined_rows * joined)
+    : key(key), cpu(cpu), n_threads(n_threads), joined(joined), states_(states), wanted_(wanted) {
     // Views and inputs are tensors too: twice the nodes is room for all of them.
     const size_t bytes = 2 * max_nodes * ggml_tensor_overhead() + ggml_graph_overhead_custom(max_nodes, false);
     owned_.reset(ggml_init({/*.mem_size =*/bytes, /*.mem_buffer =*/nullptr, /*.no_alloc =*/true}));

@@ -15,6 +15,8 @@
 
 namespace omni {
 
+struct joined_rows;
+
 enum graph_verb : int32_t {
     verb_embed,
     verb_project,
@@ -41,19 +43,21 @@ struct graph_key {
     int32_t added = 0;    // whether rows are added behind the first layers
     int32_t accept = 0;   // whether the accepted layer's rows are wanted
     int32_t each = 0;     // how many heads every row goes through, from `which` on
+    int32_t joined = 0;   // whether it reads the row that another session left of each lane
 
-    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w, start, added, accept, each); }
+    auto tied() const { return std::tie(verb, n, lane0, n_lanes, n_kv, which, logits, grid_h, grid_w, start, added, accept, each, joined); }
     bool operator<(const graph_key & o) const { return tied() < o.tied(); }
 };
 
 class graph {
   public:
     graph(const graph_key & key, size_t max_nodes, const std::vector<ggml_tensor *> & states, const std::set<std::string> & wanted,
-          bool cpu, int n_threads);
+          bool cpu, int n_threads, const joined_rows * joined = nullptr);
 
     const graph_key key;
     const bool cpu;                // runs on the CPU, where a block may use an op of its own in place of a chain of ggml's
     const int  n_threads;          // of the CPU
+    const joined_rows * const joined;  // rows passed from session to session, where this one is joined
     ggml_context * ctx = nullptr;  // where nodes are made; owned by this graph
 
     ggml_tensor * input(const std::string & name, ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);

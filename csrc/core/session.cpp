@@ -36,7 +36,7 @@ struct session::built {
 session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_t n_ctx, int64_t n_lanes, ggml_type kv_type)
     : weights_(std::move(w)), builder_(std::move(builder)), n_ctx_(n_ctx), n_past_(size_t(n_lanes), 0),
       broken_(size_t(n_lanes), false), specs_(weights_->states()), kv_type_(kv_type) {
-    const device & d = *weights_->device();
+    const omni::device & d = *weights_->device();
     n_threads_ = weights_->n_bytes() < min_shared_bytes ? 1 : d.n_threads();
     n_used_    = n_threads_;
     backends_  = d.open_backends(n_threads_, aborted, this);
@@ -74,7 +74,7 @@ session::session(std::shared_ptr<const weights> w, graph_builder builder, int64_
 }
 
 // Memory that is zero and that the system gives page by page, as a context fills.
-void session::reserve_host_state(const device & d) {
+void session::reserve_host_state(const omni::device & d) {
     const ggml_backend_buffer_type_t type = d.host_buffer_type();
     const size_t alignment = ggml_backend_buft_get_alignment(type);
     size_t n = alignment;
@@ -107,7 +107,7 @@ session::built & session::get(const graph_key & key) {
         auto b = std::make_unique<built>();
         const size_t max_nodes = builder_.max_nodes(key) + max_taps_of_a_name * wanted_.size();
         need_memory(graph_bytes(max_nodes));
-        b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu(), n_threads_);
+        b->g = std::make_unique<graph>(key, max_nodes, states_, wanted_, weights_->device()->is_cpu(), n_threads_, joined_.get());
         builder_.build(*b->g);
         std::vector<ggml_backend_t> raw;
         for (const backend_ptr & backend : backends_) {
@@ -178,7 +178,7 @@ void session::run(const graph_key & key, const std::vector<feed> & in, const std
         }
         ggml_backend_tensor_set(it->second, f.data, 0, f.bytes);
     }
-    const device & d = *weights_->device();
+    const omni::device & d = *weights_->device();
     if (const int n = d.at_most(n_threads_); n != n_used_) {
         d.use_threads(backends_.back().get(), n);
         n_used_ = n;
@@ -242,6 +242,12 @@ void session::rewind(int64_t lane, int64_t n_past) {
             }
         }
     }
+}
+
+void session::join(std::shared_ptr<const joined_rows> rows) {
+    joined_ = std::move(rows);
+    last_   = nullptr;
+    graphs_.clear();  // built with others, or none
 }
 
 void session::want_tap(const std::string & name) {

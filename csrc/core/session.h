@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/graph.h"
+#include "core/joined.h"
 
 #include <atomic>
 #include <cstdlib>
@@ -60,6 +61,9 @@ class session {
     void    load(int64_t lane, const void * in, int64_t n);
 
     bool    on_cpu() const { return weights_->device()->is_cpu(); }
+    const std::shared_ptr<omni::device> & device() const { return weights_->device(); }
+    void    join(std::shared_ptr<const joined_rows> rows);  // passed to and from another session from now on
+    const std::shared_ptr<const joined_rows> & joined() const { return joined_; }
     void    want_tap(const std::string & name);
     bool    wants(const std::string & tap) const { return wanted_.count(tap) != 0; }
     int64_t read_tap(const std::string & name, float * out, int64_t n_max) const;
@@ -79,7 +83,7 @@ class session {
   private:
     struct built;
     built & get(const graph_key & key);
-    void reserve_host_state(const device & d);
+    void reserve_host_state(const omni::device & d);
     void make_room(size_t n_graphs, size_t n_bytes);
     uint64_t fingerprint(ggml_type kv_type) const;  // of the weights and of how a lane is kept
     static bool aborted(void * self);
@@ -99,6 +103,7 @@ class session {
     std::vector<state_spec>        specs_;   // their shapes; the values of a quantised KV cache lie row by row
     ggml_type                      kv_type_;
     bool                           has_stream_ = false;
+    std::shared_ptr<const joined_rows> joined_;
     std::set<std::string>          wanted_;
     std::map<std::string, std::vector<float>> kept_;
     std::map<graph_key, std::unique_ptr<built>> graphs_;

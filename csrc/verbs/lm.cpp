@@ -1,5 +1,6 @@
 #include "verbs/lm.h"
 
+#include "blocks/joined_nodes.h"
 #include "blocks/kv_cache.h"
 #include "core/error.h"
 
@@ -15,12 +16,12 @@ namespace {
 
 // What one graph is given: n rows for each lane of [lane0, lane0 + n_past.size()), n_past -1 where a lane sits out.
 struct batch {
-    int32_t lane0, n, head, n_heads;
+    int32_t lane0, n, head, n_heads, joined;
     std::vector<int64_t> n_past;
     const float * embeds;                // [n_lanes, n, n_embd]
     const float * positions;             // [n_lanes, n, n_axes] or nullptr
     std::vector<const float *> added;    // one per layer, each [n_lanes, n, n_embd]
-    float *logits, *hidden, *accepted, *each;  // as omni_lm_output, of all these lanes; all but hidden may be nullptr
+    float *logits, *hidden, *accepted, *each;  // as omni_lm_output, of all these lanes; each may be nullptr
 };
 
 } // namespace
@@ -41,12 +42,18 @@ static void run(session & s, const component & c, const batch & b) {
     key.added   = !b.added.empty();
     key.accept  = b.accepted != nullptr;
     key.each    = b.each ? b.n_heads : 0;
+    key.joined  = b.joined;
     kv_feed kv(s, b.lane0, b.n_past, b.n, key.n_kv, c.kv_width());
     if (c.axes()) {
         kv.turn(*c.axes(), b.positions);
     }
     std::vector<feed> in = {{"embeds", b.embeds, row_bytes}};
     kv.append(in);
+    std::vector<int32_t> places;
+    for (size_t l = 0; l < n_lanes && s.joined(); l++) {
+        places.push_back(s.joined()->place(b.lane0 + int64_t(l), b.n_past[l] < 0));
+    }
+    in.push_back({joined_places, places.data(), places.size() * sizeof(int32_t)});
     std::vector<std::string> names;
     for (size_t i = 0; i < b.added.size(); i++) {
         names.push_back("added." + std::to_string(i));
@@ -54,7 +61,10 @@ static void run(session & s, const component & c, const batch & b) {
     for (size_t i = 0; i < b.added.size(); i++) {
         in.push_back({names[i].c_str(), b.added[i], row_bytes});
     }
-    std::vector<fetch> out = {{"hidden", b.hidden, n_lanes * size_t(info.n_hidden) * sizeof(float)}};
+    std::vector<fetch> out;
+    if (b.hidden) {
+        out.push_back({"hidden", b.hidden, n_lanes * size_t(info.n_hidden) * sizeof(float)});
+    }
     if (b.logits) {
         out.push_back({"logits", b.logits, n_lanes * size_t(info.n_vocab) * sizeof(float)});
     }
@@ -88,7 +98,6 @@ static int32_t piece_rows(int64_t n_past, int64_t n_head) {
 static void prefill(session & s, const component & c, const omni_lm_input & in, int32_t lane_index, const omni_lm_output & out) {
     const omni_info info = c.info();
     const size_t l = size_t(lane_index), n_all = size_t(in.n), n_embd = size_t(info.n_embd), n_axes = size_t(info.n_axes);
-    std::vector<float> hidden(static_cast<size_t>(info.n_hidden));
     int32_t at = 0;
     while (at < in.n) {
         const size_t row = l * n_all + size_t(at);
@@ -104,14 +113,11 @@ static void prefill(session & s, const component & c, const omni_lm_input & in, 
             b.added.push_back(in.deepstack + ((l * size_t(info.n_deepstack) + i) * n_all + size_t(at)) * n_embd);
         }
         b.logits   = at + b.n == in.n ? moved(out.logits, l * size_t(info.n_vocab)) : nullptr;
-        b.hidden   = hidden.data();
+        b.hidden   = at + b.n == in.n ? moved(out.hidden, l * size_t(info.n_hidden)) : nullptr;
         b.accepted = moved(out.accepted, row * n_embd);
         b.each     = moved(out.each, row * size_t(in.n_heads) * size_t(info.n_vocab));
         run(s, c, b);
         at += b.n;
-    }
-    if (out.hidden) {
-        std::copy(hidden.begin(), hidden.end(), out.hidden + l * hidden.size());
     }
 }
 
@@ -144,6 +150,7 @@ static void step(session & s, const component & c, const omni_lm_input & in, con
     b.n     = 1;
     b.head  = in.head;
     b.n_heads = in.n_heads;
+    b.joined  = in.joined;
     spread lanes{{}, size_t(in.lanes[in.n_lanes - 1] - b.lane0 + 1)};
     b.n_past.assign(lanes.n_range, -1);
     for (int32_t i = 0; i < in.n_lanes; i++) {
@@ -164,9 +171,9 @@ static void step(session & s, const component & c, const omni_lm_input & in, con
     for (const std::vector<float> & rows : added) {
         b.added.push_back(rows.data());
     }
-    std::vector<float> hidden(lanes.n_range * n_hidden), logits(out.logits ? lanes.n_range * n_vocab : 0),
+    std::vector<float> hidden(out.hidden ? lanes.n_range * n_hidden : 0), logits(out.logits ? lanes.n_range * n_vocab : 0),
         accepted(out.accepted ? lanes.n_range * n_embd : 0), each(out.each ? lanes.n_range * n_each : 0);
-    b.hidden   = hidden.data();
+    b.hidden   = out.hidden ? hidden.data() : nullptr;
     b.logits   = out.logits ? logits.data() : nullptr;
     b.accepted = out.accepted ? accepted.data() : nullptr;
     b.each     = out.each ? each.data() : nullptr;
@@ -177,7 +184,7 @@ static void step(session & s, const component & c, const omni_lm_input & in, con
     lanes.back(each, n_each, out.each);
 }
 
-static void check_extras(const component & c, const omni_lm_input & in, const omni_lm_output & out) {
+static void check_extras(const session & s, const component & c, const omni_lm_input & in, const omni_lm_output & out) {
     const omni_info info = c.info();
     if (in.positions && info.n_axes < 2) {
         fail(OMNI_ERROR_ARGUMENT, "positions were given to a component that counts them itself; expected none");
@@ -196,6 +203,12 @@ static void check_extras(const component & c, const omni_lm_input & in, const om
     }
     if (out.each && !c.n_first_codes()) {
         fail(OMNI_ERROR_ARGUMENT, "logits of every row were asked of a component that fills no frames; expected a code predictor");
+    }
+    if (in.joined) {
+        joined_of(s);
+        if (in.n != 1 || c.n_first_codes()) {
+            fail(OMNI_ERROR_ARGUMENT, "the sums of frames are added to %d rows a lane, expected one row of a talker", in.n);
+        }
     }
     if (out.each && (in.n_heads < 1 || in.n_heads > info.n_heads_out - in.head)) {
         fail(OMNI_ERROR_ARGUMENT, "%d heads from head %d on, expected 1 to %d", in.n_heads, in.head, info.n_heads_out - in.head);
@@ -221,7 +234,7 @@ void lm_decode(session & s, const component & c, const omni_lm_input & in, const
                  in.lanes[i], (long long) s.n_past(in.lanes[i]), in.n, (long long) s.n_ctx());
         }
     }
-    check_extras(c, in, out);
+    check_extras(s, c, in, out);
     if (in.n == 1) {
         return step(s, c, in, out);
     }

@@ -2,6 +2,7 @@
 #include "verbs/lm.h"
 
 #include "blocks/draw.h"
+#include "blocks/joined_nodes.h"
 #include "blocks/kv_cache.h"
 #include "core/error.h"
 
@@ -9,7 +10,24 @@
 
 namespace omni {
 
-void lm_groups(session & s, const component & c, int32_t n_lanes, const float * hidden, const int32_t * code0,
+// Where each lane's rows lie that are passed on, of a talker's lanes; nowhere where nothing is.
+static std::vector<int32_t> places_of(const session & s, int32_t n_lanes, const int32_t * lanes, bool needed) {
+    std::vector<int32_t> places;
+    if (!s.joined() && !needed && !lanes) {
+        return places;
+    }
+    const joined_rows & joined = joined_of(s);
+    for (int32_t i = 0; i < n_lanes; i++) {
+        const int32_t lane = lanes ? lanes[i] : i;
+        if (lane < 0 || lane >= joined.n_lanes || (!places.empty() && lane <= places.back())) {
+            fail(OMNI_ERROR_ARGUMENT, "lane %d of the talker, expected ascending ones of 0 to %lld", lane, (long long) joined.n_lanes - 1);
+        }
+        places.push_back(joined.place(lane));
+    }
+    return places;
+}
+
+void lm_groups(session & s, const component & c, int32_t n_lanes, const int32_t * lanes, const float * hidden, const int32_t * code0,
                const omni_draw & draw, int32_t * codes, float * row_sum) {
     const omni_info info = c.info();
     const size_t n_groups = size_t(info.n_groups);
@@ -36,10 +54,13 @@ void lm_groups(session & s, const component & c, int32_t n_lanes, const float * 
     key.n       = 2;
     key.n_lanes = n_lanes;
     key.n_kv    = int32_t(kv_round_up(info.n_groups));
+    key.joined  = hidden == nullptr;
+    const std::vector<int32_t> places = places_of(s, n_lanes, lanes, !hidden || !row_sum);
     const double params[n_draw_params] = {draw.temperature, draw.top_p, double(draw.top_k)};
     const std::vector<double> none(draw.uniforms ? 0 : size_t(n_lanes) * (n_groups - 1), 0.0);
     const double * uniforms = draw.uniforms ? draw.uniforms : none.data();
     std::vector<feed> in = {
+        {joined_places, places.data(), places.size() * sizeof(int32_t)},
         {"hidden", hidden, size_t(n_lanes) * size_t(info.n_embd) * sizeof(float)},
         {"code0", code0, size_t(n_lanes) * sizeof(int32_t)},
         {"uniforms", uniforms, size_t(n_lanes) * (n_groups - 1) * sizeof(double)},
@@ -59,7 +80,10 @@ void lm_groups(session & s, const component & c, int32_t n_lanes, const float * 
     }
     std::vector<std::string> names(n_groups);
     std::vector<int32_t> drawn(n_groups * size_t(n_lanes), -1);  // [n_groups, n_lanes]
-    std::vector<fetch> out = {{"row_sum", row_sum, size_t(n_lanes) * size_t(info.n_embd) * sizeof(float)}};
+    std::vector<fetch> out;
+    if (row_sum) {
+        out.push_back({"row_sum", row_sum, size_t(n_lanes) * size_t(info.n_embd) * sizeof(float)});
+    }
     for (size_t k = 1; k < n_groups; k++) {
         names[k] = "code." + std::to_string(k);
         out.push_back({names[k].c_str(), &drawn[k * size_t(n_lanes)], size_t(n_lanes) * sizeof(int32_t), true});

@@ -122,7 +122,8 @@ class Session(Handle):
         deepstack: ArrayLike | None = None,
         accepted: bool = False,
         n_heads: int | None = None,
-    ) -> tuple[Floats | None, Floats, Floats | None, Floats | None]:
+        joined: bool = False,
+    ) -> tuple[Floats | None, Floats | None, Floats | None, Floats | None]:
         """Append ``rows`` (float32 [n_lanes, n, n_embd]) to ``lanes`` (int [n_lanes], ascending).
 
         Parameters
@@ -140,11 +141,13 @@ class Session(Handle):
         n_heads : int, optional
             Of a code predictor: put every row through so many heads, from `head` on, in place of the last
             position alone through `head`.
+        joined : bool
+            Of a talker that was joined: add to each lane's row, the only one, what the predictor left for it.
 
         Returns
         -------
         logits : float32 [n_lanes, n_vocab], or None where `n_heads` is given
-        hidden : float32 [n_lanes, n_hidden]
+        hidden : float32 [n_lanes, n_hidden], or None where `joined`
             Of each lane's last position.
         accepted : float32 [n_lanes, n, n_embd] or None
         each : float32 [n_lanes, n, n_heads, n_vocab], or None where `n_heads` is not given
@@ -168,12 +171,13 @@ class Session(Handle):
         shape = (n_lanes, n, max(0, min(n_every, info.n_heads_out)), info.n_vocab)
         each = np.empty(shape, np.float32) if every else None
         logits = None if every else np.empty((n_lanes, info.n_vocab), np.float32)
-        hidden = np.empty((n_lanes, info.n_hidden), np.float32)
+        hidden = None if joined else np.empty((n_lanes, info.n_hidden), np.float32)
         behind = np.empty(embeds.shape, np.float32) if accepted else None
         given = ffi.new("omni_lm_input *")
         given.lanes, given.embeds = pointer_to(which, "int32_t *"), pointer_to(embeds, "float *")
         given.positions, given.deepstack = pointer_to(places, "float *"), pointer_to(added, "float *")
         given.n_lanes, given.n, given.head, given.n_heads = n_lanes, n, head, n_every
+        given.joined = joined
         wanted = ffi.new("omni_lm_output *")
         wanted.logits, wanted.hidden = pointer_to(logits, "float *"), pointer_to(hidden, "float *")
         wanted.accepted, wanted.each = pointer_to(behind, "float *"), pointer_to(each, "float *")
@@ -181,38 +185,55 @@ class Session(Handle):
             call(lib.omni_lm_decode, self.pointer, given, wanted)
         return logits, hidden, behind, each
 
+    def lm_join(self, predictor: Session) -> None:
+        """Let this talker and the code predictor of its frames leave each other rows on their device."""
+        with checked() as call:
+            call(lib.omni_lm_join, self.pointer, predictor.pointer)
+
+    def lm_row(self, lane: int, row: ArrayLike | None = None) -> Floats:
+        """Return the row, float32 [n_embd], this joined session left of a lane; replace it by one given."""
+        shape = (self.info.n_embd,)  # of a talker that was joined n_hidden as well
+        out, given = np.empty(shape, np.float32), _shaped(row, shape, "the row")
+        with checked() as call:
+            pointers = pointer_to(out, "float *"), pointer_to(given, "float *")
+            call(lib.omni_lm_row, self.pointer, lane, *pointers)
+        return out
+
     def lm_groups(
         self,
-        hidden: ArrayLike,
+        hidden: ArrayLike | None,
         code0: ArrayLike,
         temperature: float,
         top_k: int,
         top_p: float,
         uniforms: ArrayLike | None,
-    ) -> tuple[Ints, Floats]:
+        lanes: ArrayLike | None = None,
+    ) -> tuple[Ints, Floats | None]:
         """Fill a frame per lane in one graph.
 
         Parameters
         ----------
-        hidden : float32 [n_lanes, n_embd]
-            The talker's hidden rows.
+        hidden : float32 [n_lanes, n_embd], or None
+            The talker's hidden rows; those that a joined talker left.
         code0 : int [n_lanes]
             Group 0 of each frame.
         temperature, top_k, top_p
             How to draw; temperature 0 is greedy, top_k 0 and top_p 1 keep all.
         uniforms : float64 [n_lanes, n_groups - 1], optional
             In [0, 1); only greedy draws need none.
+        lanes : int [n_lanes], optional
+            Of the joined talker, ascending; 0 and on where they are not given.
 
         Returns
         -------
         codes : int32 [n_lanes, n_groups]
-        row_sum : float32 [n_lanes, n_embd]
+        row_sum : float32 [n_lanes, n_embd], or None where `hidden` is
             The sum of the embeddings of the frame's codes.
         """
-        rows = array_of(hidden, np.float32, 2, "hidden rows")
+        rows = None if hidden is None else array_of(hidden, np.float32, 2, "hidden rows")
         first = array_of(code0, np.int32, 1, "codes of group 0")
         n_lanes, n_groups = first.size, self.info.n_groups
-        if rows.shape != (n_lanes, self.info.n_embd):
+        if rows is not None and rows.shape != (n_lanes, self.info.n_embd):
             raise errors.ArgumentError(
                 f"hidden rows have shape {list(rows.shape)}, expected [{n_lanes}, {self.info.n_embd}]"
             )
@@ -222,11 +243,19 @@ class Session(Handle):
                 f"uniforms have shape {list(numbers.shape)}, expected [{n_lanes}, {n_groups - 1}]"
             )
         codes = np.empty((n_lanes, n_groups), np.int32)
-        row_sum = np.empty((n_lanes, self.info.n_embd), np.float32)
+        row_sum = None if rows is None else np.empty((n_lanes, self.info.n_embd), np.float32)
+        which = None if lanes is None else array_of(lanes, np.int32, 1, "lanes")
+        if which is not None and which.size != n_lanes:
+            raise errors.ArgumentError(f"{which.size} lanes were given for {n_lanes} codes, expected as many")
         draw = ffi.new("omni_draw *")
         draw.temperature, draw.top_p, draw.top_k = temperature, top_p, top_k
         draw.uniforms = pointer_to(numbers, "double *")
-        given = pointer_to(rows, "float *"), pointer_to(first, "int32_t *"), draw
+        given = (
+            pointer_to(which, "int32_t *"),
+            pointer_to(rows, "float *"),
+            pointer_to(first, "int32_t *"),
+            draw,
+        )
         with checked() as call:
             wanted = pointer_to(codes, "int32_t *"), pointer_to(row_sum, "float *")
             call(lib.omni_lm_groups, self.pointer, n_lanes, *given, *wanted)

@@ -148,7 +148,11 @@ class Weights:
         # a code predictor forgets every frame: there is nothing to save
         kv = "f32" if name == "code_predictor" else self._kv
         opened = DecoderLM(self.model(name), n_ctx, n_lanes, kv)
-        return opened if self.watch is None else self.watch(name, opened)
+        if self.watch is not None:
+            return self.watch(name, opened)
+        if self.device.name != "cpu":
+            opened.joins = True
+        return opened
 
     def open_codec_decoder(self, name: str = "codec_decoder") -> CodecDecoder:
         """Open a session of ``codec_decoder``, or of ``code2wav``, with one lane."""

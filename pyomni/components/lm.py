@@ -52,7 +52,14 @@ class DecoderLM:
     kv : str
         Type of the KV cache: ``f32`` (the reference), ``f16`` (half of it) or ``q8_0`` (a quarter; heads in
         whole blocks of 32 channels).
+
+    Attributes
+    ----------
+    joins : bool
+        Whether who uses it as a talker should `join` it: on the CPU there is nothing to gain.
     """
+
+    joins: bool = False
 
     def __init__(self, model: Model, n_ctx: int, n_lanes: int = 1, kv: str = "f32") -> None:
         self.session = Session(model, n_ctx, n_lanes, kv)
@@ -136,6 +143,7 @@ class DecoderLM:
         which = range(len(given)) if lanes is None else lanes
         logits, hidden, behind, _ = self.session.lm_decode(given, which, head, positions, deepstack, accepted)
         assert logits is not None
+        assert hidden is not None
         return Step(logits, hidden, behind)
 
     def each(self, rows: ArrayLike, *, lane: int = 0, head: int = 0, n_heads: int = 1) -> NDArray[np.float32]:
@@ -193,7 +201,82 @@ class DecoderLM:
         row_sum : float32 [n, n_embd]
             Sum of the frame's code embeddings, group 0 included: the codec side of the next talker row.
         """
-        return self.session.lm_groups(hidden, code0, temperature, top_k, top_p, uniforms)
+        codes, row_sum = self.session.lm_groups(hidden, code0, temperature, top_k, top_p, uniforms)
+        assert row_sum is not None
+        return codes, row_sum
+
+    # -- a talker and a code predictor that leave each other rows on their device ----
+
+    def join(self, predictor: DecoderLM) -> None:
+        """Let this talker and the predictor of its frames leave each other rows; once is enough.
+
+        From then on a decode of the talker leaves each lane's hidden row on the device, and a frame of the
+        predictor its row sum: `joined_groups` and `joined_decode` read them there, and `row` here.
+
+        Raises
+        ------
+        ArgumentError
+            They are no such two, not of one `Device`, or the predictor has fewer lanes.
+        """
+        self.session.lm_join(predictor.session)
+
+    def joined_decode(
+        self, rows: ArrayLike, lanes: Sequence[int], positions: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """Append to lanes of a joined talker a row each, to which the sum of its frame is added.
+
+        Parameters
+        ----------
+        rows : float32 [n_lanes, n_embd]
+            The text side of the rows.
+        lanes : sequence of int
+            Ascending.
+        positions : float32 [n_lanes, 1, n_axes], optional
+            As of `decode`.
+
+        Returns
+        -------
+        float32 [n_lanes, n_vocab]
+            Logits; the hidden rows stay.
+
+        Raises
+        ------
+        ArgumentError
+            The talker was not joined, or as of `decode`.
+        ContextFull
+            As of `decode`.
+        """
+        given = np.asarray(rows, np.float32)[:, None]
+        logits = self.session.lm_decode(given, lanes, positions=positions, joined=True)[0]
+        assert logits is not None
+        return logits
+
+    def joined_groups(
+        self,
+        code0: ArrayLike,
+        lanes: Sequence[int],
+        *,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        uniforms: ArrayLike | None = None,
+    ) -> NDArray[np.int32]:
+        """Fill one frame for each of a joined talker's lanes, ascending; otherwise as `groups`.
+
+        Returns
+        -------
+        int32 [n, n_groups]
+            Codes; the row sums stay.
+        """
+        return self.session.lm_groups(None, code0, temperature, top_k, top_p, uniforms, lanes)[0]
+
+    def row(self, lane: int) -> NDArray[np.float32]:
+        """Return what this joined model left of a lane of the talker, float32 [n_embd]."""
+        return self.session.lm_row(lane)
+
+    def put_row(self, lane: int, row: ArrayLike) -> None:
+        """Leave another row in its place."""
+        self.session.lm_row(lane, row)
 
     def rewind(self, lane: int = 0, n_past: int = 0) -> None:
         """Forget the positions of ``lane`` from ``n_past`` on."""

@@ -249,6 +249,11 @@ class SpeechEngine:
         """
         return self._sessions.save_lanes(n_past)
 
+    def row_sum(self, frame: I32) -> npt.NDArray[np.float32]:
+        """Return the codec side, float32 [n_embd], of the row behind a frame, int32 [1, n_groups]."""
+        talker, predictor = self._sessions.lms(1, 1, self.meta.n_groups)  # open already, in a run
+        return reference_rows(frame, talker.embed, predictor.embed)[0]
+
     def require(self, *components: str) -> None:
         """Raise `UnsupportedModel` unless the file has these components."""
         for name in components:

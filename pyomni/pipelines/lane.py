@@ -23,6 +23,7 @@ from pyomni.sampling import Uniforms, pick, restrict
 
 if TYPE_CHECKING:
     from pyomni.components.lm import DecoderLM
+    from pyomni.pipelines.exchange import Exchange
 
 __all__ = ["Event", "FrameRules", "Lane", "Point", "Request", "TextLate"]
 
@@ -59,7 +60,7 @@ class Point:
     talker : bytes
         The lane (`DecoderLM.save`).
     row_sum : float32 [n_embd]
-        Codec side of the next row (`Event.row_sum`).
+        Codec side of the next row: the sum of the last frame's embeddings.
     codes : int32 [n_frames, n_groups]
         The frames made so far, at least one.
     guard : GuardCounts
@@ -115,8 +116,6 @@ class Event(NamedTuple):
         In the last event: the end id was drawn, or `max_frames` was reached without it; where the guard
         rolled back, ended all the same, or given up in a loop, without an end, or in near silence; or, of a
         request that nobody wanted any more, "cancelled".
-    row_sum : float32 [n_embd] or None
-        Sum of the frame's embeddings: the codec side of the talker's next row.
     pad_row : float32 [n_embd] or None
         Of the prompt.
     n_past : int
@@ -128,7 +127,6 @@ class Event(NamedTuple):
     request: int
     codes: I32 | None
     finish_reason: str | None
-    row_sum: F32 | None = None
     pad_row: F32 | None = None
     n_past: int = 0
     guard: GuardCounts = UNTOUCHED
@@ -153,10 +151,12 @@ class Lane:
         Of the request.
     request : Request
     talker : DecoderLM
+    rows : Exchange
+        Has the hidden row of the prompt, or of the point where the request goes on.
     number : int
         Of the lane.
-    logits, hidden : float32 [n_vocab], [n_hidden]
-        What the talker left after the prompt, or after the point where the request goes on.
+    logits : float32 [n_vocab]
+        What the talker left there.
     levels : callable or None
         For the guard.
     """
@@ -166,13 +166,13 @@ class Lane:
         index: int,
         request: Request,
         talker: DecoderLM,
+        rows: Exchange,
         number: int,
         logits: F32,
-        hidden: F32,
         levels: Levels | None = None,
     ) -> None:
         self.index, self.request, self.number = index, request, number
-        self.logits, self.hidden = logits, hidden
+        self.logits, self._rows = logits, rows
         self._talker, self._draws = talker, Uniforms(request.options.seed)
         self._code0: list[int] = []
         self._counts = UNTOUCHED
@@ -231,13 +231,12 @@ class Lane:
 
     # -- watching ---------------------------------------------------
 
-    def take(self, frame: I32, row_sum: F32) -> tuple[list[Event], bool]:
+    def take(self, frame: I32) -> tuple[list[Event], bool]:
         """Look at the frame that was drawn.
 
         Parameters
         ----------
         frame : int32 [n_groups]
-        row_sum : float32 [n_embd]
 
         Returns
         -------
@@ -247,13 +246,13 @@ class Lane:
             Whether the talker is to read the frame; else the lane was put back, or has ended.
         """
         n_past = self._talker.n_past(self.number)
-        event = Event(self.index, frame, None, row_sum, self.request.prompt.pad_row, n_past, self._counts)
+        event = Event(self.index, frame, None, self.request.prompt.pad_row, n_past, self._counts)
         watch = self._watch
         if watch is None:
             return [event], True
         trouble = watch.see(frame)
         if watch.suspicious and self._mark is None:
-            self._mark = _Mark(self.n_frames - 1, n_past, self.logits, self.hidden)
+            self._mark = self._here(self.n_frames - 1)
         if self._mark is None:
             return [event], True
         self._held.append(event)
@@ -266,8 +265,11 @@ class Lane:
     def _mark_if_last(self) -> None:
         """Begin to hold back frames where soon no more are allowed."""
         if self._mark is None and self._near_the_most():
-            n_past = self._talker.n_past(self.number)
-            self._mark = _Mark(self.n_frames, n_past, self.logits, self.hidden)
+            self._mark = self._here(self.n_frames)
+
+    def _here(self, n_frames: int) -> _Mark:
+        n_past, hidden = self._talker.n_past(self.number), self._rows.hidden(self.number)
+        return _Mark(n_frames, n_past, self.logits, hidden)
 
     def _near_the_most(self) -> bool:
         watch = self._watch
@@ -303,7 +305,8 @@ class Lane:
         if mark is None:
             return
         self._talker.rewind(self.number, mark.n_past)
-        self.logits, self.hidden = mark.logits, mark.hidden
+        self._rows.put_hidden(self.number, mark.hidden)
+        self.logits = mark.logits
         del self._code0[mark.n_frames :]
         self.seen[:] = False
         self.seen[self._code0] = True

@@ -184,14 +184,15 @@ def save(engine: SpeechEngine, script: Script, made: Made) -> SavedSpeech:
         raise ArgumentError(
             "a stream of arriving text cannot be saved yet, expected a text that is all there"
         )
-    if made.finish_reason is not None or last is None or last.row_sum is None or last.pad_row is None:
+    if made.finish_reason is not None or last is None or last.pad_row is None:
         raise ArgumentError("the stream is at its end, expected to save it between two of its blocks")
     talker, codec = engine.save_lanes(last.n_past)
+    codes = made.frames.array(engine.meta.n_groups)
     return SavedSpeech(
         np.frombuffer(talker, np.uint8),
         np.frombuffer(codec, np.uint8),
-        made.frames.array(engine.meta.n_groups),
-        last.row_sum,
+        codes,
+        engine.row_sum(codes[-1:]),
         last.pad_row,
         np.array(plan.layout.trailing, np.int32),
         plan.n_prompt,

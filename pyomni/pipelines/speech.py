@@ -17,6 +17,7 @@ from pyomni.components.lm import CODEC
 from pyomni.errors import InternalError
 from pyomni.options import Draw
 from pyomni.pipelines.blocks import Timings
+from pyomni.pipelines.exchange import Exchange, exchange
 from pyomni.pipelines.guard import Levels
 from pyomni.pipelines.lane import Event, FrameRules, Lane, Point, Request, TextLate
 from pyomni.pipelines.prompt import TalkerPrompt
@@ -97,20 +98,21 @@ def generate(
     clock = timings if timings is not None else Timings()
     for lane in range(talker.n_lanes):
         talker.rewind(lane)  # also mends a session that an earlier failure left half way
+    rows = exchange(talker, predictor)
     waiting = enumerate(requests)
     live: dict[int, Lane] = {}
-    sums_of: dict[int, F32] = {}  # codec sides of the rows the talker reads next: their frames are drawn
+    filled: set[int] = set()  # lanes whose frame the talker reads next
     while True:
         for lane in [lane for lane in sorted(live) if live[lane].request.unwanted]:
-            sums_of.pop(lane, None)
+            filled.discard(lane)
             yield Event(live.pop(lane).index, None, "cancelled")
         for lane in range(talker.n_lanes):
             if lane not in live and (item := next(waiting, None)) is not None:
-                live[lane] = _start(talker, lane, *item, clock, prefixes, levels)
+                live[lane] = _start(talker, rows, lane, *item, clock, prefixes, levels)
         if not live:
             return
         lanes, code0, ended = [], [], False
-        for lane in [lane for lane in sorted(live) if lane not in sums_of]:
+        for lane in [lane for lane in sorted(live) if lane not in filled]:
             try:
                 drawn = live[lane].draw(meta)
             except TextLate:
@@ -124,30 +126,30 @@ def generate(
             code0.append(drawn)
         if lanes:
             start = perf_counter()
-            codes, sums = _fill_groups(talker, predictor, [live[lane] for lane in lanes], code0, clock)
+            codes = _fill_groups(talker, predictor, rows, [live[lane] for lane in lanes], code0, clock)
             clock.predictor_s += perf_counter() - start
             clock.n_frames += len(lanes)
             clock.n_steps += 1
-            for lane, frame, row in zip(lanes, codes, sums, strict=True):
-                events, goes_on = live[lane].take(frame, row.copy())
+            for lane, frame in zip(lanes, codes, strict=True):
+                events, goes_on = live[lane].take(frame)
                 if events and events[-1].codes is None:
                     del live[lane]
                 if goes_on:
-                    sums_of[lane] = row
+                    filled.add(lane)
                 yield from events
-        if not _read(talker, live, sums_of, clock) and live and not (lanes or ended):
+        if not _read(rows, live, filled, clock) and live and not (lanes or ended):
             if idle is None:
                 raise InternalError("a text is late and nobody waits for it, expected an iterator that waits")
             idle()
 
 
-def _read(talker: DecoderLM, live: dict[int, Lane], sums_of: dict[int, F32], clock: Timings) -> bool:
-    """Let the talker read the rows whose text has come; return whether there were any."""
-    going, rows = [], []
-    for lane in sorted(sums_of):
+def _read(rows: Exchange, live: dict[int, Lane], filled: set[int], clock: Timings) -> bool:
+    """Let the talker read the frames whose text has come; return whether there were any."""
+    going, text = [], []
+    for lane in sorted(filled):
         state = live[lane]
         try:
-            rows.append(sums_of[lane] + state.request.prompt.text_row(state.n_frames - 1))
+            text.append(state.request.prompt.text_row(state.n_frames - 1))
         except TextLate:
             continue
         going.append(lane)
@@ -155,11 +157,11 @@ def _read(talker: DecoderLM, live: dict[int, Lane], sums_of: dict[int, F32], clo
         return False
     states = [live[lane] for lane in going]
     start = perf_counter()
-    step = talker.decode(np.stack(rows)[:, None, :], lanes=going, **_places(states))
+    logits = rows.read(going, np.stack(text), _places(states))
     clock.talker_s += perf_counter() - start
-    for i, lane in enumerate(going):
-        live[lane].logits, live[lane].hidden = step.logits[i].copy(), step.hidden[i].copy()
-        del sums_of[lane]
+    for state, scores in zip(states, logits, strict=True):
+        state.logits = scores.copy()
+    filled.difference_update(going)
     return True
 
 
@@ -197,6 +199,7 @@ def _places(states: Sequence[Lane]) -> dict[str, Any]:
 
 def _start(
     talker: DecoderLM,
+    rows: Exchange,
     lane: int,
     index: int,
     request: Request,
@@ -216,16 +219,21 @@ def _start(
         step = talker.decode(row[None, None], lanes=[lane])
     clock.prefill_s += perf_counter() - start
     clock.n_prefill += len(request.prompt.rows)
-    return Lane(index, request, talker, lane, step.logits[0].copy(), step.hidden[0].copy(), levels)
+    rows.put_hidden(lane, step.hidden[0])
+    return Lane(index, request, talker, rows, lane, step.logits[0].copy(), levels)
 
 
 def _fill_groups(
-    talker: DecoderLM, predictor: DecoderLM, states: Sequence[Lane], code0: Sequence[int], clock: Timings
-) -> tuple[I32, F32]:
-    """Fill in groups 1..n-1 of a frame for several lanes: int32 [L, n_groups], row sums [L, n_embd]."""
+    talker: DecoderLM,
+    predictor: DecoderLM,
+    rows: Exchange,
+    states: Sequence[Lane],
+    code0: Sequence[int],
+    clock: Timings,
+) -> I32:
+    """Fill in groups 1..n-1 of a frame for several lanes: int32 [L, n_groups]; the talker reads it next."""
     by_draw: dict[Draw, list[int]] = {}  # one call draws one way
     codes: list[I32] = [np.empty(0, np.int32)] * len(states)
-    sums: list[F32] = [np.empty(0, np.float32)] * len(states)
     for i, state in enumerate(states):
         options = state.request.options
         if not options.speculate:
@@ -233,28 +241,27 @@ def _fill_groups(
             continue
         frame = speculated(
             predictor,
-            state.hidden,
+            rows.hidden(state.number),
             talker.embed(CODEC, [code0[i]])[0],
             code0[i],
             draw=options.predictor,
             numbers=state.uniforms.reshape(3, -1),
             most=options.speculate,
         )
-        codes[i], sums[i] = frame.codes, frame.row_sum
+        codes[i] = frame.codes
+        rows.put_sum(state.number, frame.row_sum)
         clock.n_proposed += frame.n_proposed
         clock.n_accepted += frame.n_accepted
     for draw, members in by_draw.items():
-        some_codes, some_sums = predictor.groups(
-            np.stack([states[i].hidden for i in members]),  # [L, n_hidden]
-            np.array([code0[i] for i in members], np.int32),
-            temperature=draw.temperature,
-            top_k=draw.top_k,
-            top_p=draw.top_p,
-            uniforms=np.stack([states[i].uniforms[1:] for i in members]),  # [L, n_groups - 1]
+        some = rows.fill(
+            [states[i].number for i in members],
+            [code0[i] for i in members],
+            draw,
+            np.stack([states[i].uniforms[1:] for i in members]),  # [L, n_groups - 1]
         )
-        for n, i in enumerate(members):
-            codes[i], sums[i] = some_codes[n], some_sums[n]
-    return np.stack(codes), np.stack(sums)
+        for frame_codes, i in zip(some, members, strict=True):
+            codes[i] = frame_codes
+    return np.stack(codes)
 
 
 def predict_groups(

@@ -13,6 +13,7 @@ import pytest
 import pyomni
 from pyomni import SpeechModel, SpeechOptions
 from pyomni.api import packaged_voice
+from pyomni.components.lm import DecoderLM
 from pyomni.pipelines.guard import TRIES, GuardCounts
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -23,10 +24,12 @@ TEXT = "She has never seen the sea."
 TEXTS = (TEXT, "Close the door when you leave the room.", "No, no, no, no.")
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[SpeechModel]:
-    with pyomni.load(packaged_voice(), device="cpu", threads=1, lanes=3) as m:
-        yield m
+@pytest.fixture(scope="module", params=[False, True], ids=["rows_on_host", "rows_on_device"])
+def model(request: pytest.FixtureRequest) -> Iterator[SpeechModel]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DecoderLM, "joins", request.param)
+        with pyomni.load(packaged_voice(), device="cpu", threads=1, lanes=3) as m:
+            yield m
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from fakes import (
 from pyomni.options import Draw, GenerationOptions, Guarding, SpeechOptions
 from pyomni.pipelines.guard import REPETITION, TRIES, GuardCounts, Watch
 from pyomni.pipelines.lane import Event, Point, Request
-from pyomni.pipelines.prompt import TalkerPrompt
+from pyomni.pipelines.prompt import TalkerPrompt, reference_rows
 from pyomni.pipelines.speech import generate
 from pyomni.sampling import Uniforms
 
@@ -202,7 +202,8 @@ def test_it_goes_on_from_every_frame_as_it_would_have(make: Callable[[], Odd]):
     codes = np.array([event.codes for event in events[:-1]], np.int32)
     for at in range(0, len(codes), 3):
         event = events[at]
-        point = Point(lanes[at], event.row_sum, codes[: at + 1], event.guard)
+        row_sum = reference_rows(codes[at : at + 1], talker.embed, FakePredictor().embed)[0]
+        point = Point(lanes[at], row_sum, codes[: at + 1], event.guard)
         rest, end = run(make(), replace(one, point=point))[0]
         assert np.array_equal(np.concatenate([codes[: at + 1], rest]), codes)
         assert (end.finish_reason, end.guard) == (events[-1].finish_reason, events[-1].guard)
