@@ -157,6 +157,7 @@ class _Listened(DecoderLM):
         others: dict[str, _Listened],
     ) -> None:
         self.session, self.info, self.n_ctx, self.n_lanes = lm.session, lm.info, lm.n_ctx, lm.n_lanes
+        self.joins = lm.joins
         self._add, self._others = add, others
         self._matrices = {one: _router(one) for one in matrices}
         self._there: dict[

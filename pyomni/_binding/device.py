@@ -186,6 +186,7 @@ class Model(Handle):
         with checked() as call:
             call(lib.omni_model_load, device.pointer, os.fsencode(path), component.encode(), how, out)
         super().__init__(out[0], lib.omni_model_free)
+        self.device_name: str = device.name
         raw = ffi.new("omni_info *")
         lib.omni_model_info(self.pointer, raw)
         self.info: Info = Info(**{name: int(getattr(raw, name)) for name in Info.__dataclass_fields__})

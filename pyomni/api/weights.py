@@ -148,11 +148,10 @@ class Weights:
         # a code predictor forgets every frame: there is nothing to save
         kv = "f32" if name == "code_predictor" else self._kv
         opened = DecoderLM(self.model(name), n_ctx, n_lanes, kv)
-        if self.watch is not None:
-            return self.watch(name, opened)
-        if self.device.name != "cpu":
-            opened.joins = True
-        return opened
+        if self.watch is None:
+            return opened
+        opened.joins = False  # its rows are to be seen
+        return self.watch(name, opened)
 
     def open_codec_decoder(self, name: str = "codec_decoder") -> CodecDecoder:
         """Open a session of ``codec_decoder``, or of ``code2wav``, with one lane."""

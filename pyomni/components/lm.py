@@ -59,10 +59,9 @@ class DecoderLM:
         Whether who uses it as a talker should `join` it: on the CPU there is nothing to gain.
     """
 
-    joins: bool = False
-
     def __init__(self, model: Model, n_ctx: int, n_lanes: int = 1, kv: str = "f32") -> None:
         self.session = Session(model, n_ctx, n_lanes, kv)
+        self.joins: bool = model.device_name != "cpu"
         self.info = model.info
         self.n_ctx = n_ctx
         self.n_lanes = n_lanes

@@ -26,10 +26,13 @@ TEXTS = (TEXT, "Close the door when you leave the room.", "No, no, no, no.")
 
 @pytest.fixture(scope="module", params=[False, True], ids=["rows_on_host", "rows_on_device"])
 def model(request: pytest.FixtureRequest) -> Iterator[SpeechModel]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DecoderLM, "joins", request.param)
-        with pyomni.load(packaged_voice(), device="cpu", threads=1, lanes=3) as m:
-            yield m
+    def watch(_name: str, lm: DecoderLM) -> DecoderLM:
+        lm.joins = request.param
+        return lm
+
+    with pyomni.load(packaged_voice(), device="cpu", threads=1, lanes=3) as m:
+        m._weights.watch = watch
+        yield m
 
 
 @pytest.fixture
