@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 namespace omni {
+
+const float no_number = std::numeric_limits<float>::quiet_NaN();
 
 panel_format panel_format_of(int32_t type) {
     switch (type) {
@@ -87,14 +90,16 @@ void ready(int32_t type, const float * x, int64_t n_in, char * out) {
         for (int64_t i = u; i < u + f.unit; i++) {
             most = std::fabs(x[i]) > std::fabs(most) ? x[i] : most;
         }
+        const bool  none  = std::any_of(x + u, x + u + f.unit, [](float v) { return std::isnan(v); });
+        most = none ? 0.0f : most;
         const bool  plain = f.unit == 32;  // else what lies furthest from zero becomes -127
         const float top = plain ? std::fabs(most) : most, inverse = top == 0.0f ? 0.0f : (plain ? 127.0f : -127.0f) / top;
-        const float scale = plain ? ggml_fp16_to_fp32(ggml_fp32_to_fp16(top / 127.0f)) : top == 0.0f ? 0.0f : 1.0f / inverse;
+        const float scale = none ? no_number : plain ? ggml_fp16_to_fp32(ggml_fp32_to_fp16(top / 127.0f)) : top == 0.0f ? 0.0f : 1.0f / inverse;
         for (int64_t b = u; b < u + f.unit; b += f.block) {
             int sum = 0;
             for (int64_t i = b; i < b + f.block; i++) {
                 const float v = x[i] * inverse;
-                out[i] = char(int8_t(std::lrintf(v > -127.0f ? std::min(v, 127.0f) : -127.0f)));  // no number: -127
+                out[i] = char(int8_t(std::lrintf(v > -127.0f ? std::min(v, 127.0f) : -127.0f)));  // of what is no number: -127
                 sum += int8_t(out[i]);
             }
             *to++ = {scale, -scale * float(sum)};

@@ -2,7 +2,8 @@
 // of 8-bit numbers, one output a lane, and multiplied with all rows of x. A result is defined to the last bit: block after
 // block, with the sum of its products, an integer, and the scales of both sides,
 //     y = fma(sum, w_scale * x_scale, y), and for a type with minima y = fma(-minimum, x_sum, y) behind it.
-// So all instruction sets, numbers of rows and cuts of the matrix give the same bits. Rows are rounded as ggml rounds them.
+// So all instruction sets, numbers of rows and cuts of the matrix give the same bits. Rows are rounded as ggml rounds them; where
+// one holds what is no number, its product is none.
 #pragma once
 
 #include "kernels/matvec.h"
@@ -17,6 +18,8 @@ struct panel_format {
     bool    is_signed = false;
     bool    minima = false;    // a block's numbers are counted from its minimum
 };
+
+extern const float no_number;  // NaN; here, since code for an instruction set takes no inline function from a header
 
 panel_format panel_format_of(int32_t type);  // unit 0: this type has no panels
 

@@ -107,6 +107,14 @@ struct v256 {
         m = _mm_max_ps(m, _mm_movehl_ps(m, m));
         return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
     }
+    static bool none_in(const float * x, long n) {  // whether some are no numbers
+        __m256 none = _mm256_setzero_ps();
+        for (long i = 0; i < n; i += 8) {
+            const __m256 v = _mm256_loadu_ps(x + i);
+            none = _mm256_or_ps(none, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+        }
+        return _mm256_movemask_ps(none) != 0;
+    }
     static void range(const float * x, long n, float * high, float * low) {
         __m256 h = _mm256_loadu_ps(x), l = h;
         for (long i = 8; i < n; i += 8) {

@@ -113,6 +113,13 @@ struct v512 {
         }
     }
 
+    static bool none_in(const float * x, long n) {  // whether some are no numbers
+        __mmask16 none = 0;
+        for (long i = 0; i < n; i += 32) {  // of two at once
+            none |= _mm512_cmp_ps_mask(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + i + 16), _CMP_UNORD_Q);
+        }
+        return none != 0;
+    }
     static void range(const float * x, long n, float * high, float * low) {
         __m512 h = _mm512_loadu_ps(x), l = h;
         for (long i = 16; i < n; i += 16) {

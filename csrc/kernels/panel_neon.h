@@ -149,7 +149,14 @@ template <class Dot> struct v128_pair {
         out[PARTS - 1] = PARTS == 1 ? out[0] : b;
     }
 
-    // Of what is no number nothing is taken.
+    static bool none_in(const float * x, long n) {  // whether some are no numbers
+        uint32x4_t all = vdupq_n_u32(~0u);
+        for (long i = 0; i < n; i += 4) {
+            const float32x4_t v = vld1q_f32(x + i);
+            all = vandq_u32(all, vceqq_f32(v, v));
+        }
+        return vminvq_u32(all) == 0;
+    }
     static void range(const float * x, long n, float * high, float * low) {
         float32x4_t h = vld1q_f32(x), l = h;
         for (long i = 4; i < n; i += 4) {

@@ -128,7 +128,10 @@ template <class V> void ready(int32_t type, const float * x, int64_t n_in, char 
     int64_t b = 0;
     for (int64_t u = 0; u < n_in; u += f.unit) {
         float d, inverse;
-        if (f.unit == 32) {
+        if (V::none_in(x + u, f.unit)) {  // the product is none either
+            inverse = 0.0f;
+            d       = omni::no_number;
+        } else if (f.unit == 32) {
             const float top = V::top_32(x + u);
             inverse = top > 0.0f ? 127.0f / top : 0.0f;
             d       = V::to_half_and_back(top / 127.0f);  // a half, in ggml's blocks

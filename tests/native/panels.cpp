@@ -3,6 +3,7 @@
 
 #include "ggml.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace {
@@ -33,11 +34,10 @@ std::vector<char> weights(const kind & k, int64_t n_rows, int64_t n_in, check::n
     return w;
 }
 
-// Rows that rounding to 8 bits has its edges in: zeros, ties, the largest. What is no number is left out: which of the others
-// AVX2 then takes for the largest differs.
+// Rows that rounding to 8 bits has its edges in: zeros, ties, the largest, and what is no number, alone and among others.
 std::vector<float> inputs(int64_t n_x, int64_t n_in, check::numbers & draw) {
     std::vector<float> x = draw.row(n_x * n_in, 3.0f);
-    const float inf = std::numeric_limits<float>::infinity();
+    const float inf = std::numeric_limits<float>::infinity(), none = std::numeric_limits<float>::quiet_NaN();
     for (int64_t i = 0; i < n_x; i++) {
         float * row = x.data() + i * n_in;
         switch (i % 8) {
@@ -46,6 +46,8 @@ std::vector<float> inputs(int64_t n_x, int64_t n_in, check::numbers & draw) {
             case 3: row[5] = 1e30f; row[6] = -1e30f; break;
             case 4: row[9] = -inf; break;
             case 5: row[2] = 1e-40f; break;
+            case 6: row[n_in - 1] = i % 16 == 6 ? none : -none; row[n_in - 2] = 20.0f; break;
+            case 7: std::fill_n(row + i % 3, n_in - 8, none); break;
             default: break;
         }
     }
