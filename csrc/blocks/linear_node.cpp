@@ -35,6 +35,7 @@ ggml_tensor * linear_node::build(graph & g, const ggml_tensor * w, ggml_tensor *
     std::shared_ptr<linear_node> node(new linear_node(w, b, x->ne[1]));
     ggml_tensor * y = ggml_custom_4d(g.ctx, GGML_TYPE_F32, w->ne[1], x->ne[1], 1, 1, &x, 1, compute, GGML_N_TASKS_MAX, node.get());
     node->dst_ = y;
+    node->team_.prepare(*node, g.n_threads);
     g.keep(node, node->forms_.size());
     return y;
 }

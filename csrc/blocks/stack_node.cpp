@@ -172,6 +172,7 @@ void stack_node::reserve(int n_threads) {
     scores_.resize(size_t(n_asked * scores_stride_));
     asked_.resize(size_t(n_asked) * asked_bytes_ + 64);
     memory_.resize(size_t(n_threads));
+    team_.prepare(*this, n_threads);
     for (thread_memory & m : memory_) {
         m.normed.resize(size_t(n_wide));
         m.turns.resize(rows * hd);

@@ -1,5 +1,6 @@
 #include "kernels/team.h"
 
+#include <algorithm>
 #include <chrono>
 #if defined(__x86_64__) || defined(__i386__) || defined(_M_X64)
 #include <immintrin.h>
@@ -41,24 +42,61 @@ void team::wake() {
     }
 }
 
+// Of a share: 20 bits of the step, 22 of the end, 22 of the first piece. It can be taken from only while its step is open,
+// and no step comes twice before all threads have met.
+static constexpr int      piece_bits = 22;
+static constexpr uint64_t piece_mask = (uint64_t(1) << piece_bits) - 1;
+
+void team::prepare(const team_work & work, int n_threads) {
+    n_shares_ = n_threads;
+    shares_   = std::make_unique<share[]>(size_t(n_threads));
+    open(work, 0, n_threads);
+}
+
+void team::open(const team_work & work, uint32_t step, int n_threads) {
+    const uint64_t n = step < uint32_t(work.n_steps()) ? uint64_t(work.n_pieces(int32_t(step))) : 0;
+    for (int i = 0; i < n_shares_; i++) {  // those of threads that did not come are empty
+        const uint64_t from = n * uint64_t(std::min(i, n_threads)) / uint64_t(n_threads);
+        const uint64_t to   = n * uint64_t(std::min(i + 1, n_threads)) / uint64_t(n_threads);
+        shares_[size_t(i)].left.store(uint64_t(step) << 2 * piece_bits | to << piece_bits | from, std::memory_order_relaxed);
+    }
+    open_.store(step);
+}
+
+int32_t team::take(uint32_t step, int thread) {
+    for (int i = 0; i < n_shares_; i++) {
+        std::atomic<uint64_t> & left = shares_[size_t((thread + i) % n_shares_)].left;
+        uint64_t at = left.load(std::memory_order_acquire);
+        while (at >> 2 * piece_bits == step) {
+            const uint64_t first = at & piece_mask, end = at >> piece_bits & piece_mask;
+            if (first == end) {
+                break;
+            }
+            if (left.compare_exchange_weak(at, i == 0 ? at + 1 : at - (uint64_t(1) << piece_bits), std::memory_order_acq_rel)) {
+                return int32_t(i == 0 ? first : end - 1);
+            }
+        }
+    }
+    return -1;
+}
+
 void team::run(team_work & work, int thread, int n_threads) {
     const uint32_t n_steps = uint32_t(work.n_steps());
     const uint32_t round   = round_.load(std::memory_order_acquire);
     for (;;) {
-        uint64_t taken = next_.fetch_add(1, std::memory_order_acq_rel);
-        const uint32_t step = uint32_t(taken >> 32);
+        const uint32_t step = open_.load(std::memory_order_acquire);
         if (step >= n_steps) {
             break;
         }
-        const uint32_t n = uint32_t(work.n_pieces(int32_t(step)));
-        if (uint32_t(taken) >= n) {
-            wait([&] { return uint32_t(next_.load() >> 32) != step; });
+        const int32_t piece = take(step, thread);
+        if (piece < 0) {
+            wait([&] { return open_.load() != step; });
             continue;
         }
-        work.piece(int32_t(step), int32_t(uint32_t(taken)), thread);
-        if (n_done_.fetch_add(1, std::memory_order_acq_rel) + 1 == int32_t(n)) {  // the last: open the next step
+        work.piece(int32_t(step), piece, thread);
+        if (n_done_.fetch_add(1, std::memory_order_acq_rel) + 1 == work.n_pieces(int32_t(step))) {  // the last: open the next step
             n_done_.store(0, std::memory_order_relaxed);
-            next_.store(uint64_t(step + 1) << 32);
+            open(work, step + 1, n_threads);
             wake();
         }
     }
@@ -67,7 +105,7 @@ void team::run(team_work & work, int thread, int n_threads) {
         return;
     }
     n_left_.store(0, std::memory_order_relaxed);
-    next_.store(0, std::memory_order_relaxed);
+    open(work, 0, n_threads);
     round_.store(round + 1);
     wake();
 }

@@ -1,11 +1,13 @@
-// The threads that ggml gives one node, working through a list of steps. A step is cut into pieces that any thread may
-// take, and is over when its pieces are done, not when all threads have come by: one that lost its core while it held
-// no piece holds nobody up. Whoever has nothing to do spins for some microseconds and then sleeps.
+// The threads that ggml gives one node, working through a list of steps. A step is cut into pieces, and each thread has a
+// share of them, side by side: what one piece fetches ahead the next one reads. Who is through with its own takes from the
+// far end of another's. A step is over when its pieces are done, not when all threads have come by: one that lost its core
+// while it held no piece holds nobody up. Whoever has nothing to do spins for some microseconds and then sleeps.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
 namespace omni {
@@ -19,14 +21,24 @@ struct team_work {
 
 class team {
   public:
+    void prepare(const team_work & work, int n_threads);  // before the first run; n_threads at most will come
+
     // Called by each of n_threads threads; returns when all steps are done and all of them are here, ready for the next.
     void run(team_work & work, int thread, int n_threads);
 
   private:
+    struct alignas(64) share {
+        std::atomic<uint64_t> left{0};  // the step, the end of what is left of it, and its first piece
+    };
+
+    void open(const team_work & work, uint32_t step, int n_threads);
+    int32_t take(uint32_t step, int thread);          // -1: nothing is left of the step
     template <typename F> void wait(const F & over);  // until it says so
     void wake();                                      // after a change that somebody may wait for
 
-    std::atomic<uint64_t> next_{0};     // the step that is open, and in the lower half its next piece
+    std::unique_ptr<share[]> shares_;
+    int                   n_shares_ = 0;
+    std::atomic<uint32_t> open_{0};     // the step that is open
     std::atomic<int32_t>  n_done_{0};   // of its pieces
     std::atomic<int32_t>  n_left_{0};   // threads that are through with the list
     std::atomic<uint32_t> round_{0};    // lists worked through
