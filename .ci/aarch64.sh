@@ -30,7 +30,7 @@ with() {
     local cpu=$1 found
     shift
     echo "$cpu:"
-    qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu "$cpu" "$build/kernel_check" | tee "$build/said"
+    timeout 10m qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu "$cpu" "$build/kernel_check" | tee "$build/said"
     found=$(awk '{ printf "%s ", $1 }' "$build/said")
     if [[ "$found" != "$* " ]]; then
         echo "on $cpu ran: $found- expected: $*" >&2

@@ -43,9 +43,12 @@ void team::wake() {
 }
 
 // Of a share: 20 bits of the step, 22 of the end, 22 of the first piece. It can be taken from only while its step is open,
-// and no step comes twice before all threads have met.
+// no piece is in two shares, and no step comes twice before all threads have met: so what was read and has not changed may be
+// written over.
 static constexpr int      piece_bits = 22;
 static constexpr uint64_t piece_mask = (uint64_t(1) << piece_bits) - 1;
+
+static uint64_t packed(uint64_t step, uint64_t first, uint64_t end) { return step << 2 * piece_bits | end << piece_bits | first; }
 
 void team::prepare(const team_work & work, int n_threads) {
     n_shares_ = n_threads;
@@ -55,25 +58,29 @@ void team::prepare(const team_work & work, int n_threads) {
 
 void team::open(const team_work & work, uint32_t step, int n_threads) {
     const uint64_t n = step < uint32_t(work.n_steps()) ? uint64_t(work.n_pieces(int32_t(step))) : 0;
-    for (int i = 0; i < n_shares_; i++) {  // those of threads that did not come are empty
+    for (int i = 0; i < n_shares_; i++) {  // those of threads that do not come are empty
         const uint64_t from = n * uint64_t(std::min(i, n_threads)) / uint64_t(n_threads);
         const uint64_t to   = n * uint64_t(std::min(i + 1, n_threads)) / uint64_t(n_threads);
-        shares_[size_t(i)].left.store(uint64_t(step) << 2 * piece_bits | to << piece_bits | from, std::memory_order_relaxed);
+        shares_[size_t(i)].left.store(packed(step, from, to), std::memory_order_relaxed);
     }
     open_.store(step);
 }
 
 int32_t team::take(uint32_t step, int thread) {
+    std::atomic<uint64_t> & own = shares_[size_t(thread)].left;
     for (int i = 0; i < n_shares_; i++) {
         std::atomic<uint64_t> & left = shares_[size_t((thread + i) % n_shares_)].left;
         uint64_t at = left.load(std::memory_order_acquire);
         while (at >> 2 * piece_bits == step) {
-            const uint64_t first = at & piece_mask, end = at >> piece_bits & piece_mask;
+            const uint64_t first = at & piece_mask, end = at >> piece_bits & piece_mask, half = end - (end - first + 1) / 2;
             if (first == end) {
                 break;
             }
-            if (left.compare_exchange_weak(at, i == 0 ? at + 1 : at - (uint64_t(1) << piece_bits), std::memory_order_acq_rel)) {
-                return int32_t(i == 0 ? first : end - 1);
+            if (left.compare_exchange_weak(at, i == 0 ? packed(step, first + 1, end) : packed(step, first, half), std::memory_order_acq_rel)) {
+                if (i > 0) {
+                    own.store(packed(step, half + 1, end), std::memory_order_release);
+                }
+                return int32_t(i == 0 ? first : half);
             }
         }
     }

@@ -1,6 +1,6 @@
 // The threads that ggml gives one node, working through a list of steps. A step is cut into pieces, and each thread has a
-// share of them, side by side: what one piece fetches ahead the next one reads. Who is through with its own takes from the
-// far end of another's. A step is over when its pieces are done, not when all threads have come by: one that lost its core
+// share of them, side by side: what one piece fetches ahead the next one reads. Who is through with its own takes the far
+// half of what another has left. A step is over when its pieces are done, not when all threads have come by: one that lost its core
 // while it held no piece holds nobody up. Whoever has nothing to do spins for some microseconds and then sleeps.
 #pragma once
 

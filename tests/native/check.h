@@ -73,6 +73,7 @@ inline bool same_bits(const std::vector<float> & a, const std::vector<float> & b
     return true;
 }
 
+void teams();
 void panels(const level & l);
 void floats(const level & l);
 void convolutions(const level & l);

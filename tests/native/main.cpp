@@ -16,6 +16,7 @@ static const check::level levels[] = {
 };
 
 int main(int argc, char ** argv) {
+    check::teams();
     const std::vector<std::string> asked(argv + 1, argv + argc);
     size_t n_asked = 0;
     const check::level * best = nullptr;
