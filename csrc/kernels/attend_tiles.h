@@ -94,8 +94,10 @@ template <class V, class T> void look(int32_t, const char * k, size_t k_stride, 
 
 template <class V, class T> void mix(const char * v, size_t v_stride, int64_t n, int64_t n_channels, const float * weights, int64_t stride, int64_t n_x,
                                      float * y, int64_t y_stride, bool) {
-    const int64_t unit = omni::attend_unit, ahead = 1024;
-    dots<V, T>(v, v_stride, n_channels, (n + unit - 1) / unit * unit, ahead, weights, stride, n_x, y, y_stride);
+    // behind few positions of a channel lie those that are not there yet, and what is wanted next is the channels behind these
+    const int64_t unit = omni::attend_unit, live = (n + unit - 1) / unit * unit;
+    const int64_t ahead = live * T::size > 2048 ? 1024 : V::dots / 2 * int64_t(v_stride);
+    dots<V, T>(v, v_stride, n_channels, live, ahead, weights, stride, n_x, y, y_stride);
 }
 
 // --- values of Q8_0 ---------------------------------------------------------------------------------------------------
